@@ -1,0 +1,104 @@
+"""Deliveries: what a router tells the gateway in a slot, one Kafka record a tick (DESIGN sections 2 and 7).
+
+A record's value is MessagePack, positions instead of names:
+
+    Delivery(version, slot_epoch, routed_at, [Segment(channel, partition, generation, stream, [item, ...]), ...])
+
+A segment is a run of items of one source partition, in the order in which they hold.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common.errors import DefistreamError
+
+VERSION = 1
+
+
+class UnreadableDelivery(DefistreamError):
+    """A record of `deliveries` that this version cannot read."""
+
+
+class Routed(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """An update and the rooms of this slot that it matches.
+
+    `user`: only connections of that user may have it, besides rooms whose filter names the user. `key` is the source record's, what the
+    update is about; `produced_at` its timestamp in milliseconds; `body` the JSON that clients get.
+    """
+
+    offset: int
+    rooms: list[str]
+    body: bytes
+    produced_at: int
+    user: str | None = None
+    key: bytes | None = None
+
+
+class Activated(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
+    """From `offset` on, every matching update of the partition is routed to `room`. Echoes the number of the interest record."""
+
+    room: str
+    offset: int
+    request: int
+
+
+class TookOver(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
+    """The partition has a new owner, which routes from `offset` on and has read `rooms.interest` up to these offsets (exclusive)."""
+
+    offset: int
+    interest: dict[int, int]
+
+
+class Progress(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """The owner has routed everything up to and with `offset`, also what matched nothing."""
+
+    offset: int
+
+
+class OperatorMessage(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """An operator's broadcast, ready to send: to everyone, or to the subscribers of `channel`."""
+
+    offset: int
+    body: bytes
+    channel: str | None = None
+
+
+Item = Routed | Activated | TookOver | Progress | OperatorMessage
+
+
+class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    channel: str
+    partition: int
+    generation: int
+    stream: str
+    """Epoch of the channel's stream: the first part of its cursors."""
+    items: list[Item]
+
+
+class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    version: int
+    slot_epoch: int
+    """The slot's fencing epoch as the router knows it; a gateway drops deliveries for an older one."""
+    routed_at: int
+    """Milliseconds since 1970 by the router's clock."""
+    segments: list[Segment]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Delivery)
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    return _encoder.encode(delivery)
+
+
+def decode_delivery(value: bytes) -> Delivery:
+    """Raises `UnreadableDelivery`, which names the reason."""
+    try:
+        delivery = _decoder.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableDelivery(f"not a delivery: {error}") from error
+    if delivery.version != VERSION:
+        raise UnreadableDelivery(f"version {delivery.version}; this gateway reads {VERSION}")
+    return delivery

@@ -1,0 +1,142 @@
+"""Kafka at the edge: clients made from the settings, topics made where missing, errors mapped once."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownError, UnsupportedVersionError, for_code
+from aiokafka.helpers import create_ssl_context
+
+from common.errors import StartupError
+from common.logs import get_logger
+from common.settings import CommonSettings
+from common.topics import TopicSpec
+
+__all__ = ["AIOKafkaConsumer", "AIOKafkaProducer", "Kafka", "KafkaError", "TopicPartition"]
+
+log = get_logger("kafka")
+
+MAX_RECORD_BYTES = 1_000_000
+"""Brokers refuse records over 1 MiB by default (message.max.bytes); ours stay below with their headers."""
+
+
+class Kafka:
+    """Makes producers and consumers for one service; they are not started, except where a method says so."""
+
+    def __init__(self, settings: CommonSettings, *, client: str) -> None:
+        self._settings = settings
+        self._client = client
+        self._idempotent: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What every aiokafka client is given."""
+        settings = self._settings
+        password = settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else None
+        return {
+            "bootstrap_servers": settings.kafka_bootstrap_servers,
+            "client_id": self._client,
+            "security_protocol": settings.kafka_security_protocol,
+            "ssl_context": self._ssl_context(),
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": password,
+        }
+
+    def consumer(self, *topics: str, **options: Any) -> AIOKafkaConsumer:
+        """A consumer that commits only when told to."""
+        wait = round(self._settings.kafka_fetch_max_wait.total_seconds() * 1000)
+        defaults = {"enable_auto_commit": False, "fetch_max_wait_ms": wait, "heartbeat_interval_ms": 500, "session_timeout_ms": 6000}
+        return AIOKafkaConsumer(*topics, **{**self.options(), **defaults, **options})
+
+    async def start_producer(self, **options: Any) -> AIOKafkaProducer:
+        """A started producer with acks=all; idempotent where the broker can do that. Raises `KafkaError` when it is away."""
+        if self._idempotent is None:
+            self._idempotent = await self._probe_idempotence()
+        return await self._start(enable_idempotence=self._idempotent, **options)
+
+    async def ensure_topics(self, specs: Sequence[TopicSpec]) -> frozenset[str]:
+        """Make the missing topics and report wrong ones. Returns the names that this call made. Idempotent.
+
+        Raises `KafkaError` when the broker is away, `StartupError` when a topic has too few partitions to work with.
+        """
+        admin = AIOKafkaAdminClient(**self.options())
+        try:
+            await admin.start()
+            made = await self._create(admin, specs)
+            await self._check(admin, [spec for spec in specs if spec.name not in made])
+            return made
+        finally:
+            await admin.close()
+
+    async def _create(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> frozenset[str]:
+        present = set(await admin.list_topics())
+        replication = self._settings.kafka_replication_factor
+        missing = [NewTopic(spec.name, spec.partitions, replication, topic_configs=dict(spec.config)) for spec in specs if spec.name not in present]
+        if not missing:
+            return frozenset()
+        response = await admin.create_topics(missing)
+        made: set[str] = set()
+        for topic, code, *_message in response.topic_errors:
+            if code == 0:
+                made.add(topic)
+            elif for_code(code) is not TopicAlreadyExistsError:
+                raise for_code(code)(f"creating topic {topic}")
+        return frozenset(made)
+
+    async def _check(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
+        if not specs:
+            return
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics([spec.name for spec in specs])}
+        configs = await _policies(admin, [spec.name for spec in specs])
+        for spec in specs:
+            found, wanted = described.get(spec.name, 0), spec.partitions
+            if found != wanted:
+                log.warning("topic_partitions_differ", topic=spec.name, found=found, expected=wanted)
+            policy, expected = configs.get(spec.name), spec.config.get("cleanup.policy")
+            if policy is not None and policy != expected:
+                log.warning("topic_cleanup_policy_differs", topic=spec.name, found=policy, expected=expected)
+            if spec.partitions == self._settings.slots and 0 < found < wanted:
+                raise StartupError(f"SLOTS is {wanted}, but topic {spec.name} has {found} partitions")
+
+    async def _probe_idempotence(self) -> bool:
+        """Ask the broker: Tansu lists the request and refuses it (UNKNOWN_SERVER_ERROR)."""
+        try:
+            producer = await self._start(enable_idempotence=True)
+        except (UnknownError, UnsupportedVersionError):
+            log.info("producer_not_idempotent", reason="the broker has no idempotent producer")
+            return False
+        await producer.stop()
+        return True
+
+    async def _start(self, **options: Any) -> AIOKafkaProducer:
+        batch = {"acks": "all", "max_batch_size": 256 * 1024, "max_request_size": 2 * 1024 * 1024, "metadata_max_age_ms": 60_000}
+        producer = AIOKafkaProducer(**{**self.options(), **batch, **options})
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    def _ssl_context(self) -> ssl.SSLContext | None:
+        if "SSL" not in self._settings.kafka_security_protocol.removeprefix("SASL_"):
+            return None
+        return create_ssl_context(cafile=self._settings.kafka_ssl_cafile)
+
+
+async def _policies(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    policies: dict[str, str] = {}
+    for response in responses:
+        for _code, _message, _type, name, entries in response.resources:
+            policies.update({name: entry[1] for entry in entries if entry[0] == "cleanup.policy"})
+    return policies
+
+
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())

@@ -1,0 +1,101 @@
+"""How a service starts, waits for what it needs, and ends: SIGTERM and SIGINT drain it, a second one stops it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import uvloop
+
+from common.backoff import Backoff
+from common.errors import StartupError
+from common.logs import describe, get_logger
+
+T = TypeVar("T")
+log = get_logger("lifecycle")
+
+EXIT_SETTINGS = 2
+
+
+class Stopping(Exception):
+    """The process was asked to end while it waited."""
+
+
+def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main(stop)` on uvloop until it returns; `stop` is set by SIGTERM or SIGINT. Exits 0 when drained, 2 on a `StartupError`."""
+    try:
+        with contextlib.suppress(Stopping):
+            uvloop.run(_with_signals(main))
+    except StartupError as error:
+        exit_with(error)
+
+
+def exit_with(error: StartupError) -> None:
+    """One line for the operator, no traceback."""
+    print(f"{os.path.basename(os.path.dirname(sys.argv[0])) or sys.argv[0]}: {error}", file=sys.stderr)
+    sys.exit(EXIT_SETTINGS)
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            log.warning("stopped_at_once")
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    await main(stop)
+
+
+async def wait_for(
+    what: str, attempt: Callable[[], Awaitable[T]], *, errors: tuple[type[Exception], ...], stop: asyncio.Event, backoff: Backoff | None = None
+) -> T:
+    """The result of `attempt`, tried again until it succeeds; what is waited for is said once, and once more when it is there.
+
+    Raises `Stopping` when `stop` is set meanwhile.
+    """
+    backoff = backoff or Backoff()
+    waited = False
+    while True:
+        try:
+            result = await attempt()
+        except errors as error:
+            if not waited:
+                log.warning("waiting_for", what=what, **describe(error))
+            waited = True
+            await pause(backoff.next(), stop)
+        else:
+            if waited:
+                log.info("available", what=what)
+            return result
+
+
+async def pause(duration: float, stop: asyncio.Event) -> None:
+    """Wait `duration` seconds. Raises `Stopping` as soon as `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(duration):
+            await stop.wait()
+    if stop.is_set():
+        raise Stopping
+
+
+async def until_stopped(stop: asyncio.Event, *work: Awaitable[None]) -> None:
+    """Run `work` until `stop` is set, then cancel it. The first failure of any ends the others and is raised."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_run(each)) for each in work]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work

@@ -1,0 +1,45 @@
+"""Redis, or Valkey: one client a process, time limits on every call, scripts from `.lua` files."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, TimeoutError as RedisTimeoutError
+
+from common.settings import CommonSettings
+
+__all__ = ["AsyncScript", "Redis", "RedisConnectionError", "RedisError", "RedisTimeoutError", "connect_redis", "load_script"]
+
+CALL_TIMEOUT_SECONDS = 2.0
+
+
+def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Redis:
+    """A client that connects when first used; close it with `aclose()`. Text in, text out.
+
+    A call fails with `RedisError` after 2 s at the latest for each try; one retry covers a connection that a restart has cut.
+    """
+    password = settings.redis_password.get_secret_value() if settings.redis_password else None
+    return Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        password=password,
+        db=settings.redis_db,
+        ssl=settings.redis_ssl,
+        decode_responses=True,
+        socket_timeout=CALL_TIMEOUT_SECONDS,
+        socket_connect_timeout=CALL_TIMEOUT_SECONDS,
+        max_connections=max_connections,
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=1),
+    )
+
+
+def load_script(redis: Redis, package: str, name: str) -> AsyncScript:
+    """The script `lua/<name>.lua` of a package; sent once, then called by its hash."""
+    script: Any = redis.register_script(files(package).joinpath("lua", f"{name}.lua").read_text())
+    return script  # type: ignore[no-any-return] - register_script is typed for both kinds of clients

@@ -1,0 +1,82 @@
+"""The Redis keys: the only place that spells them (DESIGN section 6).
+
+| key | type | holds |
+|---|---|---|
+| `ws:connection:{id}` | hash | keyHash, user, gateway, slot, address, connectedAt, lastSeen (ms), subscriptions (room ids, space between) |
+| `ws:connections` | set | ids of all connections |
+| `ws:closed:{id}` | string | marks a connection as closed for 10 minutes, so that a late event does not bring it back |
+| `ws:room:{room}` | hash | channel, filter (JSON) |
+| `ws:room:{room}:members` | set | connection ids |
+| `ws:rooms:{channel}` | set | room ids |
+| `ws:slot:{n}` | hash | gateway, epoch, expiresAt (ms, Redis' clock); stays after the lease, so that epochs rise |
+| `ws:slot:{n}:connections` | set | connection ids of the gateway in the slot |
+| `ws:slot:{n}:rooms` | hash | room -> interest record (JSON) |
+| `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:rooms` has not seen |
+| `ws:bridge` | string | which router bridges pub/sub; a lease |
+| `stream:{channel}:{partition}:generation` | string | last generation drawn |
+| `auth:key:{hash}` | hash or JSON | a key's record |
+| `auth:decision:{hash}` | string | a cached decision |
+"""
+
+from __future__ import annotations
+
+from common.channels import Channel
+from common.identifiers import ConnectionId, KeyHash, RoomId, Slot
+
+CONNECTIONS = "ws:connections"
+INTEREST_OFFSETS = "ws:interest:offsets"
+BRIDGE_LEASE = "ws:bridge"
+BRIDGE_CHANNELS = "events:*"
+AUTH_KEYS = "auth:key:*"
+
+CONNECTION_TTL_SECONDS = 24 * 3600
+CLOSED_TTL_SECONDS = 600
+
+
+def connection(connection_id: ConnectionId) -> str:
+    return f"ws:connection:{connection_id}"
+
+
+def closed(connection_id: ConnectionId) -> str:
+    return f"ws:closed:{connection_id}"
+
+
+def room(room_id: RoomId) -> str:
+    return f"ws:room:{room_id}"
+
+
+def room_members(room_id: RoomId) -> str:
+    return f"ws:room:{room_id}:members"
+
+
+def channel_rooms(channel: Channel) -> str:
+    return f"ws:rooms:{channel.value}"
+
+
+def slot(number: Slot) -> str:
+    return f"ws:slot:{number}"
+
+
+def slot_connections(number: Slot) -> str:
+    return f"ws:slot:{number}:connections"
+
+
+def slot_rooms(number: Slot) -> str:
+    return f"ws:slot:{number}:rooms"
+
+
+def generation(channel: str, partition: int) -> str:
+    return f"stream:{channel}:{partition}:generation"
+
+
+def auth_key(key_hash: KeyHash) -> str:
+    return f"auth:key:{key_hash}"
+
+
+def auth_decision(key_hash: KeyHash) -> str:
+    return f"auth:decision:{key_hash}"
+
+
+def bridge_channel(name: str) -> str:
+    """Pub/sub channel on which existing producers publish: `events:prices`."""
+    return f"events:{name}"
