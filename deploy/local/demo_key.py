@@ -34,5 +34,7 @@ def _auth(settings: LocalSettings, *arguments: str, text: str = "") -> str:
     except subprocess.CalledProcessError as error:
         raise LocalError(f"the demo key could not be made: {error.stderr.strip()}") from error
     except subprocess.TimeoutExpired as error:
-        raise LocalError(f"the demo key was not made within {LIMIT_SECONDS} s; is Redis at {settings.redis}?") from error
+        raise LocalError(
+            f"the demo key was not made within {LIMIT_SECONDS} s; is Redis at {settings.redis}?"
+        ) from error
     return done.stdout

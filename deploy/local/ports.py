@@ -10,7 +10,9 @@ from deploy.local.settings import HOST, Address, LocalError
 def require_free(port: int, variable: str) -> None:
     """Return when nothing listens on the port; else LocalError names the variable that moves it."""
     if not _is_free(port):
-        raise LocalError(f"port {port} is in use; choose another one with {variable}, for example {variable}={port + 10}")
+        raise LocalError(
+            f"port {port} is in use; choose another one with {variable}, for example {variable}={port + 10}"
+        )
 
 
 def free_port(preferred: int = 0) -> int:

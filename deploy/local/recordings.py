@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from common.channels import Channel
 
+from common.channels import Channel
 from deploy.local.settings import ROOT
 
 

@@ -9,8 +9,8 @@ import signal
 import time
 
 from aiokafka import AIOKafkaProducer
-from common.topics import Topics
 
+from common.topics import Topics
 from deploy.local.recordings import RECORDINGS, Recording, lines, record
 
 

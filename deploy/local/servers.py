@@ -37,7 +37,9 @@ def _program(package: str, pattern: str) -> str:
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     found = next(folder.glob(pattern), None) if spec else None
     if found is None:
-        raise LocalError(f"{package} has no server for this kind of machine; use an own one (KAFKA_BOOTSTRAP_SERVERS, REDIS_HOST)")
+        raise LocalError(
+            f"{package} has no server for this kind of machine; use an own one (KAFKA_BOOTSTRAP_SERVERS, REDIS_HOST)"
+        )
     mode = found.stat().st_mode
     if not mode & stat.S_IXUSR:
         # Some installers drop the bit.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 POLL_SECONDS = 0.05
 
 
-class StopRequested(Exception):  # noqa: N818 - it is no error
+class StopRequested(Exception):
     """The user asked the run to end."""
 
 

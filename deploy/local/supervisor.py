@@ -125,7 +125,9 @@ class Supervisor:
     def _require_running(self, part: Part) -> None:
         status = part.child.ended()
         if status is not None:
-            raise LocalError(f"{part.child.name} ended with status {status}. The end of {part.child.log}:\n{part.child.tail()}")
+            raise LocalError(
+                f"{part.child.name} ended with status {status}. The end of {part.child.log}:\n{part.child.tail()}"
+            )
 
     def _dead(self) -> Part | None:
         return next((part for part in self._parts if part.child.ended() is not None), None)
@@ -133,7 +135,10 @@ class Supervisor:
     def _revive(self, part: Part) -> None:
         if not part.restart or self._restarts_too_often():
             self._require_running(part)
-        step(part.child.name, f"ended with status {part.child.ended()}, see {part.child.log.relative_to(ROOT)}; starting it again")
+        step(
+            part.child.name,
+            f"ended with status {part.child.ended()}, see {part.child.log.relative_to(ROOT)}; starting it again",
+        )
         self._stop.pause(RESTART_PAUSE_SECONDS)
         index = self._parts.index(part)
         self._parts[index] = replace(part, child=start(part.child.command, part.child.log))
@@ -145,7 +150,9 @@ class Supervisor:
         return len(self._restarts) > RESTARTS_PER_MINUTE
 
     def _write_state(self) -> None:
-        entries = [state.entry(part.child.name, part.child.process.pid, part.where, part.child.log) for part in self._parts]
+        entries = [
+            state.entry(part.child.name, part.child.process.pid, part.where, part.child.log) for part in self._parts
+        ]
         state.write(self._settings.folder, entries)
 
 
