@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import PurePath
 from typing import TypeVar
 
 import uvloop
@@ -37,7 +38,9 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
 def exit_with(error: StartupError) -> None:
     """One line for the operator, no traceback."""
-    print(f"{os.path.basename(os.path.dirname(sys.argv[0])) or sys.argv[0]}: {error}", file=sys.stderr)
+    program = PurePath(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    print(f"{name}: {error}", file=sys.stderr)
     sys.exit(EXIT_SETTINGS)
 
 
@@ -57,7 +60,12 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
 
 
 async def wait_for(
-    what: str, attempt: Callable[[], Awaitable[T]], *, errors: tuple[type[Exception], ...], stop: asyncio.Event, backoff: Backoff | None = None
+    what: str,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    errors: tuple[type[Exception], ...],
+    stop: asyncio.Event,
+    backoff: Backoff | None = None,
 ) -> T:
     """The result of `attempt`, tried again until it succeeds; what is waited for is said once, and once more when it is there.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -13,8 +13,9 @@ Logger = structlog.stdlib.BoundLogger
 _NOISY = ("aiokafka", "faststream", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "httpx", "httpcore")
 
 
-def configure_logs(service: str, *, level: str, form: str) -> None:
-    """Send structlog and the libraries' logging to standard output. Call once, first thing in a process."""
+def configure_logs(service: str, *, level: str, form: str, stream: TextIO | None = None) -> None:
+    """Send structlog and the libraries' logging to `stream`, by default standard output. Call once, first thing in a process."""
+    stream = stream or sys.stdout
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -24,7 +25,7 @@ def configure_logs(service: str, *, level: str, form: str) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -35,7 +36,7 @@ def configure_logs(service: str, *, level: str, form: str) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -14,8 +14,8 @@
 | `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:rooms` has not seen |
 | `ws:bridge` | string | which router bridges pub/sub; a lease |
 | `stream:{channel}:{partition}:generation` | string | last generation drawn |
-| `auth:key:{hash}` | hash or JSON | a key's record |
-| `auth:decision:{hash}` | string | a cached decision |
+| `auth:key:{hash}` | hash | record (JSON), revokedAt (ms; once set it stays) |
+| `auth:decision:{hash}` | string | a cached decision (JSON) and until when it may be used |
 """
 
 from __future__ import annotations
