@@ -22,7 +22,7 @@ class Compose:
     variables: Mapping[str, str]
 
     def __call__(self, *arguments: str, text: str = "") -> str:
-        """Run docker-compose and return what it prints. CalledProcessError carries what it complained of."""
+        """Run docker-compose and return what it prints. AssertionError carries what it complained of."""
         command = (*self.program, "--env-file", os.devnull, "-p", PROJECT, *arguments)
         done = subprocess.run(
             command,
@@ -32,6 +32,7 @@ class Compose:
             capture_output=True,
             text=True,
             timeout=LIMIT_SECONDS,
+            check=False,
         )
         if done.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -53,6 +54,9 @@ class Compose:
 
 def find_program() -> tuple[str, ...] | None:
     """`docker compose`, else docker-compose 1.29 or newer, else None."""
-    if shutil.which("docker") and subprocess.run(("docker", "compose", "version"), capture_output=True).returncode == 0:
+    if (
+        shutil.which("docker")
+        and subprocess.run(("docker", "compose", "version"), capture_output=True, check=False).returncode == 0
+    ):
         return ("docker", "compose")
     return ("docker-compose",) if shutil.which("docker-compose") else None

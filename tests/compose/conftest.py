@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from common.channels import Channel
 from common.topics import Topics
 from deploy.local.ports import free_port
-
 from tests.compose.compose import Compose, find_program
 from tests.support.fixtures import unavailable
 
