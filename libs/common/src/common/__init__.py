@@ -1,1 +1,1 @@
-"""What the three services share: the contracts (topics, rooms, updates, deliveries, events, keys) and the edges (Kafka, Redis, settings)."""
+"""What the three services share: contracts (topics, rooms, updates, deliveries, events, keys) and edges (Kafka, Redis, settings)."""

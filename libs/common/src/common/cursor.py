@@ -1,7 +1,7 @@
 """Cursors: where a client stands in a channel, valid at any gateway (DESIGN section 5).
 
-    k3f9.0:123,3:18231        stream epoch, then the last offset had of each partition
-    k3f9.                     nothing had yet of any partition
+k3f9.0:123,3:18231        stream epoch, then the last offset had of each partition
+k3f9.                     nothing had yet of any partition
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from common.errors import InvalidCursor
 
-_CURSOR = re.compile(r"([a-z0-9]{1,16})\.((?:\d{1,10}:\d{1,19}(?:,(?!$)|$))*)")
+_CURSOR = re.compile(r"([a-z0-9]{1,16})\.((?:[0-9]{1,10}:[0-9]{1,19}(?:,(?!$)|$))*)")
+_MOST = 2**63 - 1
+"""Kafka's offsets are signed 64-bit numbers."""
 MAX_LENGTH = 4096
 
 
@@ -24,7 +26,9 @@ class Cursor:
     offsets: Mapping[int, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.epoch}." + ",".join(f"{partition}:{offset}" for partition, offset in sorted(self.offsets.items()))
+        return f"{self.epoch}." + ",".join(
+            f"{partition}:{offset}" for partition, offset in sorted(self.offsets.items())
+        )
 
 
 def parse_cursor(text: object) -> Cursor:
@@ -32,10 +36,10 @@ def parse_cursor(text: object) -> Cursor:
     if not isinstance(text, str) or len(text) > MAX_LENGTH or not (found := _CURSOR.fullmatch(text)):
         raise InvalidCursor("not a cursor; give back one that the server sent, as it was", field="since")
     pairs = [pair.split(":") for pair in found.group(2).split(",")] if found.group(2) else []
-    offsets = {int(partition): int(offset) for partition, offset in pairs}
-    if len(offsets) != len(pairs):
-        raise InvalidCursor("the cursor names a partition twice", field="since")
-    return Cursor(found.group(1), offsets)
+    cursor = Cursor(found.group(1), {int(partition): int(offset) for partition, offset in pairs})
+    if str(cursor) != text or max(cursor.offsets.values(), default=0) > _MOST:
+        raise InvalidCursor("the cursor is not as the server wrote it", field="since")
+    return cursor
 
 
 def cursor_text(epoch: str, positions: Mapping[int, int]) -> str:

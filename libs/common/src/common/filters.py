@@ -52,7 +52,9 @@ class Filter:
     def to_json(self) -> dict[str, Any]:
         """The wire form, keys in alphabetical order, only what was given."""
         pairs = ((_WIRE_NAMES[field.name], getattr(self, field.name)) for field in fields(self))
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs if value not in (None, ())}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in pairs if value not in (None, ())
+        }
 
     def canonical(self) -> bytes:
         """Canonical JSON: the bytes from which a room's id is made."""
@@ -84,12 +86,16 @@ def parse_filter(raw: object, *, max_values: int = MAX_VALUES) -> Filter:
     given: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in _PARSERS:
-            raise InvalidFilter(f"unknown filter {name!r}; known are {', '.join(sorted(_PARSERS))}", field=f"filters.{name}")
+            raise InvalidFilter(
+                f"unknown filter {name!r}; known are {', '.join(sorted(_PARSERS))}", field=f"filters.{name}"
+            )
         attribute, parse = _PARSERS[name]
         given[attribute] = parse(f"filters.{name}", value, max_values)
     parsed = Filter(**given)
     if parsed.min_value is not None and parsed.max_value is not None and parsed.min_value > parsed.max_value:
-        raise InvalidFilter(f"minValue {parsed.min_value} is above maxValue {parsed.max_value}", field="filters.minValue")
+        raise InvalidFilter(
+            f"minValue {parsed.min_value} is above maxValue {parsed.max_value}", field="filters.minValue"
+        )
     return parsed
 
 

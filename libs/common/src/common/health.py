@@ -43,7 +43,9 @@ def health_routes(readiness: Readiness) -> list[Route]:
 
     async def readyz(_request: Request) -> Response:
         status = "ready" if readiness.ready else "not ready"
-        return JSONResponse({"status": status, "dependencies": readiness.to_json()}, status_code=200 if readiness.ready else 503)
+        return JSONResponse(
+            {"status": status, "dependencies": readiness.to_json()}, status_code=200 if readiness.ready else 503
+        )
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

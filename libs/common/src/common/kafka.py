@@ -51,7 +51,12 @@ class Kafka:
     def consumer(self, *topics: str, **options: Any) -> AIOKafkaConsumer:
         """A consumer that commits only when told to."""
         wait = round(self._settings.kafka_fetch_max_wait.total_seconds() * 1000)
-        defaults = {"enable_auto_commit": False, "fetch_max_wait_ms": wait, "heartbeat_interval_ms": 500, "session_timeout_ms": 6000}
+        defaults = {
+            "enable_auto_commit": False,
+            "fetch_max_wait_ms": wait,
+            "heartbeat_interval_ms": 500,
+            "session_timeout_ms": 6000,
+        }
         return AIOKafkaConsumer(*topics, **{**self.options(), **defaults, **options})
 
     async def start_producer(self, **options: Any) -> AIOKafkaProducer:
@@ -77,7 +82,11 @@ class Kafka:
     async def _create(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> frozenset[str]:
         present = set(await admin.list_topics())
         replication = self._settings.kafka_replication_factor
-        missing = [NewTopic(spec.name, spec.partitions, replication, topic_configs=dict(spec.config)) for spec in specs if spec.name not in present]
+        missing = [
+            NewTopic(spec.name, spec.partitions, replication, topic_configs=dict(spec.config))
+            for spec in specs
+            if spec.name not in present
+        ]
         if not missing:
             return frozenset()
         response = await admin.create_topics(missing)
@@ -92,7 +101,10 @@ class Kafka:
     async def _check(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
         if not specs:
             return
-        described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics([spec.name for spec in specs])}
+        described = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await admin.describe_topics([spec.name for spec in specs])
+        }
         configs = await _policies(admin, [spec.name for spec in specs])
         for spec in specs:
             found, wanted = described.get(spec.name, 0), spec.partitions
@@ -101,7 +113,7 @@ class Kafka:
             policy, expected = configs.get(spec.name), spec.config.get("cleanup.policy")
             if policy is not None and policy != expected:
                 log.warning("topic_cleanup_policy_differs", topic=spec.name, found=policy, expected=expected)
-            if spec.partitions == self._settings.slots and 0 < found < wanted:
+            if spec.by_slot and 0 < found < wanted:
                 raise StartupError(f"SLOTS is {wanted}, but topic {spec.name} has {found} partitions")
 
     async def _probe_idempotence(self) -> bool:
@@ -115,7 +127,12 @@ class Kafka:
         return True
 
     async def _start(self, **options: Any) -> AIOKafkaProducer:
-        batch = {"acks": "all", "max_batch_size": 256 * 1024, "max_request_size": 2 * 1024 * 1024, "metadata_max_age_ms": 60_000}
+        batch = {
+            "acks": "all",
+            "max_batch_size": 256 * 1024,
+            "max_request_size": 2 * 1024 * 1024,
+            "metadata_max_age_ms": 60_000,
+        }
         producer = AIOKafkaProducer(**{**self.options(), **batch, **options})
         try:
             await producer.start()
@@ -127,7 +144,8 @@ class Kafka:
     def _ssl_context(self) -> ssl.SSLContext | None:
         if "SSL" not in self._settings.kafka_security_protocol.removeprefix("SASL_"):
             return None
-        return create_ssl_context(cafile=self._settings.kafka_ssl_cafile)
+        context: ssl.SSLContext = create_ssl_context(cafile=self._settings.kafka_ssl_cafile)
+        return context
 
 
 async def _policies(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
@@ -135,7 +153,7 @@ async def _policies(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     policies: dict[str, str] = {}
     for response in responses:
         for _code, _message, _type, name, entries in response.resources:
-            policies.update({name: entry[1] for entry in entries if entry[0] == "cleanup.policy"})
+            policies.update((name, entry[1]) for entry in entries if entry[0] == "cleanup.policy")
     return policies
 
 

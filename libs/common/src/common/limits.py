@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from common.errors import FieldError
 
@@ -35,10 +36,15 @@ class Limits:
 
     def with_overrides(self, overrides: Mapping[str, int | None]) -> Limits:
         """These limits with a key's own, given by their wire names; `null` takes a limit away. Unknown names are left out."""
-        return replace(self, **{_ATTRIBUTES[name]: value for name, value in overrides.items() if name in _ATTRIBUTES})
+        known: dict[str, Any] = {_ATTRIBUTES[name]: value for name, value in overrides.items() if name in _ATTRIBUTES}
+        return replace(self, **known)
 
 
-UNLIMITED: dict[str, int | None] = {"messagesPerMinute": None, "subscriptionChangesPerMinute": None, "subscriptions": None}
+UNLIMITED: dict[str, int | None] = {
+    "messagesPerMinute": None,
+    "subscriptionChangesPerMinute": None,
+    "subscriptions": None,
+}
 """Overrides of a key without rate limits."""
 
 
@@ -50,5 +56,5 @@ def check_overrides(overrides: Mapping[str, int | None]) -> None:
             raise FieldError(f"unknown limit {name!r}; known are {', '.join(NAMES)}", field=name)
         if value is None and name not in always:
             continue
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise FieldError(f"limit {name} must be a whole number above 0", field=name)

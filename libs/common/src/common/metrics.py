@@ -16,13 +16,21 @@ gateway_commands_total = Counter("gateway_commands", "Commands received, by type
 gateway_errors_total = Counter("gateway_errors", "Errors answered, by code", ["code"])
 gateway_updates_total = Counter("gateway_updates", "Updates received from routers, by channel", ["channel"])
 gateway_frames_total = Counter("gateway_frames", "Update frames handed to sockets")
-gateway_sends_failed_total = Counter("gateway_sends_failed", "Frames that one connection could not be given; others were")
+gateway_sends_failed_total = Counter(
+    "gateway_sends_failed", "Frames that one connection could not be given; others were"
+)
 gateway_slow_consumers_total = Counter("gateway_slow_consumers", "Connections closed with 4003")
 gateway_repeats_dropped_total = Counter("gateway_repeats_dropped", "Deliveries at or below the position")
 gateway_fenced_total = Counter("gateway_fenced", "Deliveries dropped: older fencing epoch or generation", ["reason"])
-gateway_delivery_seconds = Histogram("gateway_delivery_seconds", "From the source record's timestamp to the socket", buckets=_LATENCY)
-gateway_authentication_seconds = Histogram("gateway_authentication_seconds", "From a key's arrival to its decision", buckets=_LATENCY)
-gateway_activation_seconds = Histogram("gateway_activation_seconds", "From a subscribe to its subscribed", buckets=_LATENCY)
+gateway_delivery_seconds = Histogram(
+    "gateway_delivery_seconds", "From the source record's timestamp to the socket", buckets=_LATENCY
+)
+gateway_authentication_seconds = Histogram(
+    "gateway_authentication_seconds", "From a key's arrival to its decision", buckets=_LATENCY
+)
+gateway_activation_seconds = Histogram(
+    "gateway_activation_seconds", "From a subscribe to its subscribed", buckets=_LATENCY
+)
 
 # router -------------------------------------------------------------------------------------------------------------
 router_updates_total = Counter("router_updates", "Updates routed, by channel", ["channel"])
@@ -33,14 +41,18 @@ router_rooms = Gauge("router_rooms", "Distinct rooms in the index")
 router_partitions = Gauge("router_partitions", "Source partitions owned")
 router_takeovers_total = Counter("router_takeovers", "Source partitions taken over")
 router_activations_total = Counter("router_activations", "Activations sent")
-router_route_seconds = Histogram("router_route_seconds", "From a batch's arrival to its acknowledged deliveries", buckets=_LATENCY)
+router_route_seconds = Histogram(
+    "router_route_seconds", "From a batch's arrival to its acknowledged deliveries", buckets=_LATENCY
+)
 router_registry_events_total = Counter("router_registry_events", "Events written to Redis, by kind", ["kind"])
 router_reaped_slots_total = Counter("router_reaped_slots", "Slots taken from dead gateways")
 router_reaped_connections_total = Counter("router_reaped_connections", "Connections removed with them")
 router_bridged_total = Counter("router_bridged", "Pub/sub messages produced to updates topics, by outcome", ["outcome"])
 
 # auth ---------------------------------------------------------------------------------------------------------------
-auth_requests_total = Counter("auth_requests", "Requests answered, by outcome and where the decision came from", ["outcome", "source"])
+auth_requests_total = Counter(
+    "auth_requests", "Requests answered, by outcome and where the decision came from", ["outcome", "source"]
+)
 auth_decision_seconds = Histogram("auth_decision_seconds", "From a batch of requests to its replies", buckets=_LATENCY)
 auth_key_store_errors_total = Counter("auth_key_store_errors", "Key store calls that failed, by kind", ["kind"])
 auth_revocations_total = Counter("auth_revocations", "Revocations seen")

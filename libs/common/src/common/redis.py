@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.settings import CommonSettings
 
-__all__ = ["AsyncScript", "Redis", "RedisConnectionError", "RedisError", "RedisTimeoutError", "connect_redis", "load_script"]
+__all__ = [
+    "AsyncScript",
+    "Redis",
+    "RedisConnectionError",
+    "RedisError",
+    "RedisTimeoutError",
+    "connect_redis",
+    "load_script",
+]
 
 CALL_TIMEOUT_SECONDS = 2.0
 
@@ -41,5 +50,5 @@ def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Red
 
 def load_script(redis: Redis, package: str, name: str) -> AsyncScript:
     """The script `lua/<name>.lua` of a package; sent once, then called by its hash."""
-    script: Any = redis.register_script(files(package).joinpath("lua", f"{name}.lua").read_text())
-    return script  # type: ignore[no-any-return] - register_script is typed for both kinds of clients
+    # register_script is typed for both kinds of clients.
+    return cast(AsyncScript, redis.register_script(files(package).joinpath("lua", f"{name}.lua").read_text()))

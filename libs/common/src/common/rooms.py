@@ -41,7 +41,7 @@ def parse_room(channel: object, filters: object, *, max_values: int = MAX_VALUES
 
 def parse_channel(name: object, *, field: str = "channel") -> Channel:
     try:
-        return Channel(name)
+        return Channel(str(name))
     except ValueError:
         known = ", ".join(channel.value for channel in Channel)
         raise UnknownChannel(f"unknown channel {name!r}; known are {known}", field=field) from None

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.errors import StartupError
 from common.topics import Topics
@@ -123,5 +123,6 @@ def _first_line(cls: type[CommonSettings], error: ValidationError) -> str:
     return f"{name.upper()}: {message}{given}"
 
 
-CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
+# NoDecode: pydantic-settings would read a tuple's variable as JSON.
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 FilePath = PurePath

@@ -23,6 +23,8 @@ class TopicSpec:
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+    by_slot: bool = False
+    """Whether a partition is a gateway's slot, so that too few of them cannot be worked with."""
 
 
 def _kept(milliseconds: int, **config: str) -> Mapping[str, str]:
@@ -99,13 +101,15 @@ class Topics:
             TopicSpec(self.subscriptions_events, self.events_partitions, _kept(7 * _DAY_MS)),
             TopicSpec(self.rooms_interest, self.updates_partitions, _COMPACTED),
             TopicSpec(self.auth_requests, self.events_partitions, _kept(_HOUR_MS)),
-            TopicSpec(self.auth_replies, self.slots, _kept(_HOUR_MS)),
+            TopicSpec(self.auth_replies, self.slots, _kept(_HOUR_MS), by_slot=True),
             TopicSpec(self.auth_revocations, 1, _COMPACTED),
-            TopicSpec(self.deliveries, self.slots, _kept(_HOUR_MS)),
+            TopicSpec(self.deliveries, self.slots, _kept(_HOUR_MS), by_slot=True),
         )
 
     def _updates_spec(self, channel: Channel) -> TopicSpec:
-        return TopicSpec(self.updates(channel), self.updates_partitions, _STATE if channel in STATE_CHANNELS else _kept(_DAY_MS))
+        return TopicSpec(
+            self.updates(channel), self.updates_partitions, _STATE if channel in STATE_CHANNELS else _kept(_DAY_MS)
+        )
 
     def _name(self, name: str) -> str:
         return self.prefix + name

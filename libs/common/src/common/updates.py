@@ -131,9 +131,13 @@ def _check_utf8(body: bytes) -> None:
 
 def _check_channel(fields: _Fields, known: Channel, topic_channel: Channel | None) -> None:
     if isinstance(fields.channel, str) and fields.channel != known.value:
-        raise InvalidUpdate(f"{fields.type} belongs to channel {known.value}, not {fields.channel[:64]!r}", field="channel")
+        raise InvalidUpdate(
+            f"{fields.type} belongs to channel {known.value}, not {fields.channel[:64]!r}", field="channel"
+        )
     if topic_channel is not None and topic_channel is not known:
-        raise InvalidUpdate(f"{fields.type} belongs to channel {known.value}, but came by {topic_channel.value}", field="type")
+        raise InvalidUpdate(
+            f"{fields.type} belongs to channel {known.value}, but came by {topic_channel.value}", field="type"
+        )
 
 
 def _chains(fields: _Fields) -> tuple[str, ...]:
