@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -50,5 +49,4 @@ def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Red
 
 def load_script(redis: Redis, package: str, name: str) -> AsyncScript:
     """The script `lua/<name>.lua` of a package; sent once, then called by its hash."""
-    # register_script is typed for both kinds of clients.
-    return cast(AsyncScript, redis.register_script(files(package).joinpath("lua", f"{name}.lua").read_text()))
+    return redis.register_script(files(package).joinpath("lua", f"{name}.lua").read_text())
