@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import httpx
 import pytest
@@ -14,10 +14,7 @@ from tests.support.kafka import delete_topics
 from tests.support.producer import Producer
 from tests.support.records import Records
 from tests.support.servers import Servers
-from tests.support.system import Service, System, logs_of_open_systems
-
-SystemFactory = Callable[[], System]
-GatewayFactory = Callable[..., Service]
+from tests.support.system import GatewayFactory, Service, System, SystemFactory, logs_of_open_systems
 
 
 @pytest.hookimpl(wrapper=True)

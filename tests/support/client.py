@@ -42,7 +42,7 @@ WAYS: dict[str, Callable[[str], Introduction]] = {
 
 
 class Client:
-    """One connection. All that it was sent is in `messages`, in order; `expect` takes what has not been taken yet."""
+    """One connection. All that it was sent is in `messages`, in order; `expect` takes what is no update and was not taken yet."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.messages: list[JsonObject] = []
@@ -142,6 +142,11 @@ class Client:
         wanted = {(each.channel, each.id) for each in published}
         await self.until(lambda: wanted <= set(self.update_ids), f"{len(wanted)} updates", within=within)
 
+    async def expect_update(self, published: Published) -> JsonObject:
+        """The update, as it was sent."""
+        await self.expect_updates(published)
+        return next(each for each in self.updates if (each["channel"], each["id"]) == (published.channel, published.id))
+
     async def closed(self, *, within: float = LIMIT_SECONDS) -> int | None:
         """The close code, once the server has closed the connection."""
         try:
@@ -189,7 +194,8 @@ class Client:
             async for text in self._connection:
                 message: JsonObject = json.loads(text)
                 self.messages.append(message)
-                self._unread.append(message)
+                if message.get("type") not in CHANNELS:
+                    self._unread.append(message)
                 self._news.set()
         except ConnectionClosed:
             return

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -239,6 +239,10 @@ class System:
         )
         assert done.returncode == 0, f"auth keys {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+
+SystemFactory = Callable[[], System]
+GatewayFactory = Callable[..., Service]
 
 
 def logs_of_open_systems() -> Iterator[tuple[str, str]]:
