@@ -16,6 +16,7 @@ from tests.support.matcher import CHANNELS, matches
 from tests.support.producer import Producer, Published
 from tests.support.samples import unique, update
 from tests.support.system import System
+from tests.support.waiting import eventually
 
 ADDRESS = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 
@@ -160,10 +161,8 @@ async def test_channels_subscribes_to_all_with_the_same_filters(connect: Connect
         }
     )
     answers = [await client.expect("subscribed", id=7) for _ in range(3)]
-    assert [each["channel"] for each in answers] == ["tvl", "alerts", "emissions"]
-    await client.expect_updates(
-        *[await producer.publish(update(channel, protocolId=protocol)) for channel in ("tvl", "alerts", "emissions")]
-    )
+    assert [each["channel"] for each in answers] == channels
+    await client.expect_updates(*[await producer.publish(update(channel, protocolId=protocol)) for channel in channels])
 
 
 @pytest.mark.parametrize("bad", ["weather", "prices", 5])
@@ -227,10 +226,7 @@ async def test_nothing_is_missed_between_subscribed_and_unsubscribed_while_updat
         for gateway in (*system.gateways, system.gateway):
             client = await connect(key, gateway=gateway)
             subscribed = await client.subscribe("prices", {"tokenIds": [token]})
-            known = len(published)
-            await client.until(
-                lambda heard=client, least=known: len(heard.updates) > 20 and least < len(published), "updates flow"
-            )
+            await client.expect_number_of_updates(20)
             await client.unsubscribe(room=subscribed["room"])
             heard = [int(each["id"].split(":")[1]) for each in client.updates]
             since = _offset(subscribed["cursor"], published[0].partition)
@@ -246,10 +242,10 @@ async def test_second_subscriber_of_a_room_misses_nothing_from_its_cursor_on(con
     first = await connect()
     await first.subscribe("prices", {"tokenIds": [token]})
     async with _flow(producer, token) as published:
-        await first.until(lambda: len(first.updates) > 5, "updates flow")
+        await first.expect_number_of_updates(5)
         second = await connect()
         subscribed = await second.subscribe("prices", {"tokenIds": [token]})
-        await second.until(lambda: len(second.updates) > 20, "updates flow")
+        await second.expect_number_of_updates(20)
     heard = [int(each["id"].split(":")[1]) for each in second.updates]
     assert heard[0] <= _offset(subscribed["cursor"], published[0].partition) + 1
     assert heard == list(range(heard[0], heard[0] + len(heard)))
@@ -298,6 +294,8 @@ async def _flow(producer: Producer, token: str) -> AsyncIterator[list[Published]
 async def _goes_on(published: list[Published]) -> None:
     """Return when more updates were published."""
     least = len(published) + 3
-    async with asyncio.timeout(10):
-        while len(published) < least:
-            await asyncio.sleep(0)
+
+    async def more() -> bool:
+        return len(published) >= least
+
+    await eventually(more, "more updates are published")

@@ -142,6 +142,10 @@ class Client:
         wanted = {(each.channel, each.id) for each in published}
         await self.until(lambda: wanted <= set(self.update_ids), f"{len(wanted)} updates", within=within)
 
+    async def expect_number_of_updates(self, least: int) -> None:
+        """Return when at least so many updates were heard."""
+        await self.until(lambda: len(self.updates) >= least, f"{least} updates")
+
     async def expect_update(self, published: Published) -> JsonObject:
         """The update, as it was sent."""
         await self.expect_updates(published)
