@@ -151,15 +151,8 @@ async def test_protocol_channel_means_protocols_with_that_id(connect: Connect, p
 
 
 async def test_channels_subscribes_to_all_with_the_same_filters(connect: Connect, producer: Producer):
-    client, protocol = await connect(), unique("protocol")
-    await client.send(
-        {
-            "type": "subscribe",
-            "id": 7,
-            "channels": ["tvl", "alerts", "emissions"],
-            "filters": {"protocolIds": [protocol]},
-        }
-    )
+    client, protocol, channels = await connect(), unique("protocol"), ["tvl", "alerts", "emissions"]
+    await client.send({"type": "subscribe", "id": 7, "channels": channels, "filters": {"protocolIds": [protocol]}})
     answers = [await client.expect("subscribed", id=7) for _ in range(3)]
     assert [each["channel"] for each in answers] == channels
     await client.expect_updates(*[await producer.publish(update(channel, protocolId=protocol)) for channel in channels])
