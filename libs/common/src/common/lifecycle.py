@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import uvloop
 
@@ -29,14 +29,23 @@ class Stopping(Exception):
 
 def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(stop)` on uvloop until it returns; `stop` is set by SIGTERM or SIGINT. Exits 0 when drained, 2 on a `StartupError`."""
+    failure: StartupError | None = None
     try:
-        with contextlib.suppress(Stopping):
-            uvloop.run(_with_signals(main))
-    except StartupError as error:
-        exit_with(error)
+        uvloop.run(_with_signals(main))
+    except* Stopping:
+        pass
+    except* StartupError as group:
+        failure = _first(group)
+    if failure is not None:
+        exit_with(failure)
 
 
-def exit_with(error: StartupError) -> None:
+def _first(group: BaseExceptionGroup[StartupError]) -> StartupError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def exit_with(error: StartupError) -> NoReturn:
     """One line for the operator, no traceback."""
     program = PurePath(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
