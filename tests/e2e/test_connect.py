@@ -74,7 +74,7 @@ async def test_invalid_key_is_refused_with_a_clear_message_and_4502(way: str, co
 
 async def test_revoked_key_is_refused_with_4502_or_4503(connect: Connect, system: System):
     key = system.new_key("--user", "alice", "--permission", "*")
-    system.auth("revoke", key)
+    system.revoke(key)
     client = await connect.unauthenticated(WAYS["x_api_key"](key))
     assert (await client.expect("error"))["code"] == "invalid_api_key"
     assert await client.closed() in {4502, 4503}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import httpx
 import redis.asyncio as redis
 
+from common.identifiers import hash_api_key
 from deploy.local.ports import free_port
 from deploy.local.processes import Child, Command, start
 from deploy.local.settings import HOST
@@ -25,6 +26,7 @@ from tests.support.waiting import wait_until
 READY_SECONDS = 40.0
 STOP_SECONDS = 25.0
 LOG_LINES = 60
+KEY_ID_DIGITS = 12
 
 ServiceName = Literal["gateway", "router", "auth"]
 PORT_VARIABLES = {"gateway": "GATEWAY_PORT", "router": "METRICS_PORT", "auth": "METRICS_PORT"}
@@ -225,6 +227,10 @@ class System:
         """A key that no other test has."""
         key: str = json.loads(self.auth("create", *arguments, "--json"))["key"]
         return key
+
+    def revoke(self, key: str) -> None:
+        """The key is revoked; it is named by the id that the command knows it by."""
+        self.auth("revoke", hash_api_key(key, self.environment["API_KEY_PEPPER"])[:KEY_ID_DIGITS])
 
     def auth(self, *arguments: str) -> str:
         """What `auth keys ...` prints. AssertionError with its complaint when it fails."""
