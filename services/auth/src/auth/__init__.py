@@ -1,0 +1,1 @@
+"""Validates API keys for the gateways, and manages them."""
