@@ -1,0 +1,1 @@
+"""The gateway: ends WebSockets, tells the other services by topics, and fans deliveries out."""

@@ -1,0 +1,178 @@
+"""Rooms becoming active, partition by partition, and the subscribes that wait for them (DESIGN section 7). Pure.
+
+wanted --- interest record ---> asked --- activated(p) of every partition ---> active
+                                 |  no answer within `retry`: asked again (idempotent)
+                                 +-- none within `timeout`: the waiting subscribes fail; a room that nobody else holds is given up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from common.deliveries import TookOver
+from common.identifiers import RoomId
+from common.rooms import Room
+
+
+class Interest(Protocol):
+    """Writes what this slot wants to `rooms.interest`, in the order of the calls."""
+
+    def want(self, room: Room, request: int) -> None: ...
+
+    def unwant(self, room: Room) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A subscribe that waits until all its rooms are active."""
+
+    rooms: tuple[Room, ...]
+    since: float
+    done: Callable[[], None]
+    failed: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class RoomState:
+    room: Room
+    request: int = 0
+    """Number of the latest interest record."""
+    valid_from: int = 0
+    """Activations that echo an earlier record are not ours. Asking again for want of an answer leaves it as it is: between two such
+    records nothing was taken back, so the answer to either holds, and a slow answer is not asked away."""
+    asked_at: float = 0.0
+    written: tuple[int, int] | None = None
+    """Partition and offset of the interest record, known once the broker acknowledged it."""
+    active: set[int] = field(default_factory=set)
+    recovering: set[int] = field(default_factory=set)
+    waiting: list[Waiting] = field(default_factory=list)
+    holders: int = 0
+    """Connections in the room, and subscribes that wait for it."""
+
+
+class Activation:
+    """`partitions(channel)`: how many partitions the channel's topic has. `recovering(channel, partition, change)` is told of each room
+    that begins (1) or ends (-1) to recover. `retry` and `timeout` are seconds.
+    """
+
+    def __init__(
+        self,
+        interest: Interest,
+        *,
+        partitions: Callable[[str], int],
+        recovering: Callable[[str, int, int], None],
+        retry: float,
+        timeout: float,
+    ) -> None:
+        self._interest = interest
+        self._recovering = recovering
+        self._partitions = partitions
+        self._retry = retry
+        self._timeout = timeout
+        self._requests = 0
+        self._rooms: dict[RoomId, RoomState] = {}
+        self._unsettled: dict[RoomId, RoomState] = {}
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def join(self, waiting: Waiting, *, now: float) -> None:
+        """Hold the rooms of a subscribe; `done` is called as soon as all are active, at once if they are."""
+        for room in waiting.rooms:
+            state = self._rooms.get(room.id)
+            if state is None:
+                state = self._rooms[room.id] = RoomState(room)
+                self._ask(state, now)
+            state.holders += 1
+            if not self._is_active(state):
+                state.waiting.append(waiting)
+        self._finish_if_active(waiting)
+
+    def cancel(self, waiting: Waiting) -> None:
+        """The subscribe is not wanted any more; its `done` and `failed` will not be called."""
+        for room in waiting.rooms:
+            state = self._rooms.get(room.id)
+            if state is not None and waiting in state.waiting:
+                state.waiting.remove(waiting)
+            self.leave(room)
+
+    def leave(self, room: Room) -> None:
+        """One holder less; the last one takes the interest back."""
+        state = self._rooms.get(room.id)
+        if state is None:
+            return
+        state.holders -= 1
+        if state.holders <= 0:
+            del self._rooms[room.id]
+            self._unsettled.pop(room.id, None)
+            for partition in state.recovering:
+                self._recovering(room.channel.value, partition, -1)
+            self._interest.unwant(room)
+
+    def written(self, room_id: RoomId, request: int, partition: int, offset: int) -> None:
+        """The broker acknowledged an interest record."""
+        state = self._rooms.get(room_id)
+        if state is not None and state.request == request:
+            state.written = (partition, offset)
+
+    def activated(self, room_id: RoomId, partition: int, request: int) -> None:
+        """A partition delivers to the room."""
+        state = self._rooms.get(room_id)
+        if state is None or request < state.valid_from:
+            return
+        if partition in state.recovering:
+            state.recovering.remove(partition)
+            self._recovering(state.room.channel.value, partition, -1)
+        state.active.add(partition)
+        if self._is_active(state) and not state.recovering:
+            self._unsettled.pop(room_id, None)
+            ready, state.waiting = state.waiting, []
+            for waiting in ready:
+                self._finish_if_active(waiting)
+
+    def took_over(self, channel: str, partition: int, record: TookOver, *, now: float) -> None:
+        """A new owner: rooms whose interest it has not read are asked for again."""
+        for state in self._rooms.values():
+            if state.room.channel.value != channel or partition not in state.active or state.written is None:
+                continue
+            interest_partition, offset = state.written
+            if offset >= record.interest.get(interest_partition, 0):
+                if partition not in state.recovering:
+                    state.recovering.add(partition)
+                    self._recovering(channel, partition, 1)
+                self._ask(state, now)
+
+    def tick(self, now: float) -> None:
+        """Ask again for what was not answered within `retry`; fail the subscribes that waited for `timeout`."""
+        for state in list(self._unsettled.values()):
+            for waiting in [each for each in state.waiting if now - each.since >= self._timeout]:
+                self.cancel(waiting)
+                waiting.failed("the update stream did not answer in time; try again")
+            if state.room.id in self._unsettled and now - state.asked_at >= self._retry:
+                self._write(state, now)
+
+    def clear(self) -> Iterable[Room]:
+        """Forget everything; returns the rooms that were wanted. For a slot that was lost or given up."""
+        rooms = [state.room for state in self._rooms.values()]
+        self._rooms.clear()
+        self._unsettled.clear()
+        return rooms
+
+    def _ask(self, state: RoomState, now: float) -> None:
+        self._write(state, now)
+        state.valid_from = state.request
+
+    def _write(self, state: RoomState, now: float) -> None:
+        self._requests += 1
+        state.request, state.asked_at, state.written = self._requests, now, None
+        self._unsettled[state.room.id] = state
+        self._interest.want(state.room, state.request)
+
+    def _is_active(self, state: RoomState) -> bool:
+        return len(state.active) >= self._partitions(state.room.channel.value)
+
+    def _finish_if_active(self, waiting: Waiting) -> None:
+        if all(self._is_active(self._rooms[room.id]) for room in waiting.rooms):
+            waiting.done()

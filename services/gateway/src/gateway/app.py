@@ -1,0 +1,208 @@
+"""The composition root: everything is made here, and started and ended in order.
+
+HTTP and health -> Kafka: topics, producer, revocations -> a slot (`tenancy`): deliveries, auth replies
+SIGTERM: not ready -> sockets told and closed in slices -> events flushed -> slot given back
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+
+from common.channels import Channel
+from common.clock import Clock, SystemClock
+from common.health import HttpServer, Readiness, listen
+from common.identifiers import KeyHash, hash_api_key, new_gateway_id
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError
+from common.lifecycle import Stopping, wait_for
+from common.logs import get_logger
+from common.redis import Redis, connect_redis
+from common.watch import watch
+from gateway.activation import Activation
+from gateway.authentication import Authentication
+from gateway.broadcasts import Publisher
+from gateway.connections import Admission, Connections
+from gateway.deliveries import DeliveriesReader
+from gateway.file_limit import raise_file_limit
+from gateway.http import Broadcast, build_http
+from gateway.hub import Hub
+from gateway.interest import InterestRecords
+from gateway.positions import Positions
+from gateway.protocol.session import Profile
+from gateway.records import Records
+from gateway.replies import RepliesReader
+from gateway.revocations import RevocationsReader
+from gateway.settings import GatewaySettings
+from gateway.slot import Slots
+from gateway.statistics import Statistics
+from gateway.tenancy import Tenancy
+from gateway.ticker import Ticker
+from gateway.websocket import protocol_factory
+
+log = get_logger("gateway")
+
+KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
+CONTROL_TIMEOUT_MS = 90_000
+"""Control records wait this long for a broker that is away before they count as failed."""
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The gateway, not yet connected to anything."""
+
+    settings: GatewaySettings
+    clock: Clock
+    kafka: Kafka
+    redis: Redis
+    readiness: Readiness
+    records: Records
+    authentication: Authentication
+    connections: Connections
+    revocations: RevocationsReader
+    tenancy: Tenancy
+    ticker: Ticker
+    publisher: Publisher
+    partitions: dict[str, int]
+    http: Starlette
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain. Raises `StartupError`, alone or in a group, when the settings cannot work."""
+        raise_file_limit(self.settings.gateway_max_connections)
+        listener = listen(
+            self.settings.gateway_host, self.settings.gateway_port, variable="GATEWAY_PORT", backlog=_BACKLOG
+        )
+        server = HttpServer(self._server_config())
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            stack.push_async_callback(self.redis.aclose)
+            serving = group.create_task(server.serve(sockets=[listener]))
+            background = [group.create_task(self.ticker.run())]
+            with suppress(Stopping):
+                await self._serve(stop, group, background)
+            for task in background:
+                task.cancel()
+            server.should_exit = True
+            await serving
+
+    async def _serve(self, stop: asyncio.Event, group: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> None:
+        producer = await self._connect(stop)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(producer.stop)
+            revocations = await wait_for("kafka", self.revocations.open, errors=KAFKA_AWAY, stop=stop)
+            stack.push_async_callback(revocations.stop)
+            self.readiness.available("revocations")
+            background += [
+                group.create_task(self.records.run(producer)),
+                group.create_task(self.revocations.run(revocations)),
+                group.create_task(watch(self.readiness, self.redis, producer)),
+            ]
+            await self.tenancy.run(stop)
+
+    async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
+        specs = self.settings.topics().specs()
+        await wait_for("kafka", lambda: self.kafka.ensure_topics(specs), errors=KAFKA_AWAY, stop=stop)
+        producer = await wait_for(
+            "kafka",
+            lambda: self.kafka.start_producer(request_timeout_ms=CONTROL_TIMEOUT_MS),
+            errors=KAFKA_AWAY,
+            stop=stop,
+        )
+        for channel in Channel:
+            self.partitions[channel.value] = len(await producer.partitions_for(self.settings.topics().updates(channel)))
+        self.publisher.producer = producer
+        self.readiness.available("kafka")
+        return producer
+
+    def _server_config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            self.http,
+            ws=protocol_factory(self.connections),
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+        )
+
+
+def build(settings: GatewaySettings) -> App:
+    """The service, not yet started. To be called with the event loop running."""
+    clock, topics, gateway = SystemClock(), settings.topics(), new_gateway_id()
+    kafka, redis, readiness = (
+        Kafka(settings, client=gateway),
+        connect_redis(settings),
+        Readiness("kafka", "redis", "revocations", "slot"),
+    )
+    records, positions, partitions = Records(), Positions(), dict[str, int]()
+    interest = InterestRecords(records, topics, gateway)
+    activation = Activation(
+        interest,
+        partitions=partitions.__getitem__,
+        recovering=positions.recover,
+        retry=settings.gateway_activation_retry.total_seconds(),
+        timeout=settings.gateway_activation_timeout.total_seconds(),
+    )
+    interest.written = activation.written
+    hub = Hub(activation, positions, clock=clock.monotonic)
+    authentication = Authentication(records, topics, clock, timeout=settings.gateway_auth_reply_timeout.total_seconds())
+    pepper = settings.api_key_pepper.get_secret_value()
+
+    def hash_key(api_key: str) -> KeyHash:
+        return hash_api_key(api_key, pepper)
+
+    profile = Profile(settings.timing(), settings.limits(), hash_key, positions.cursor)
+    connections = Connections(gateway, hub, authentication, records, topics, profile, _admission(settings), clock)
+
+    def revoked(key_hash: KeyHash) -> None:
+        authentication.revoke(key_hash)
+        connections.revoke(key_hash)
+
+    slots = Slots(redis, gateway, slots=settings.slots, lease=settings.slot_lease.total_seconds())
+    tenants = (authentication, interest, connections)
+    tenancy = Tenancy(
+        slots,
+        tenants,
+        deliveries=DeliveriesReader(kafka, topics, hub, clock),
+        replies=RepliesReader(kafka, topics, authentication),
+        hub=hub,
+        interest=interest,
+        connections=connections,
+        records=records,
+        readiness=readiness,
+        clock=clock,
+        drain_timeout=settings.gateway_drain_timeout.total_seconds(),
+    )
+    statistics, publisher = Statistics(gateway, hub, connections), Publisher()
+    return App(
+        settings=settings,
+        clock=clock,
+        kafka=kafka,
+        redis=redis,
+        readiness=readiness,
+        records=records,
+        authentication=authentication,
+        connections=connections,
+        revocations=RevocationsReader(kafka, topics, revoked=revoked),
+        tenancy=tenancy,
+        ticker=Ticker(connections, activation, authentication, statistics, clock),
+        publisher=publisher,
+        partitions=partitions,
+        http=build_http(
+            readiness, Broadcast(authentication, publisher, topics, hash_key), statistics.to_json, settings.path
+        ),
+    )
+
+
+def _admission(settings: GatewaySettings) -> Admission:
+    return Admission(
+        path=settings.path,
+        trusted=settings.networks(),
+        connections=settings.gateway_max_connections,
+        a_minute=settings.gateway_connections_per_minute,
+        outbox_bytes=settings.gateway_outbox_bytes,
+    )

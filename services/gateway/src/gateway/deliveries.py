@@ -1,0 +1,98 @@
+"""Reads this slot's partition of `deliveries` and hands each record to the hub; what one fetch brings to a connection is one write."""
+
+from __future__ import annotations
+
+import asyncio
+
+from common import metrics
+from common.clock import Clock
+from common.deliveries import Delivery, Routed, UnreadableDelivery, decode_delivery
+from common.errors import DefistreamError
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.logs import describe, get_logger
+from common.topics import Topics
+from gateway.hub import Hub
+from gateway.slot import Lease
+
+log = get_logger("deliveries")
+
+FLUSH_EVERY_FRAMES = 20_000
+"""Frames that may be appended before they are written and the event loop has its turn: about 5 ms of work."""
+
+
+class Fenced(DefistreamError):
+    """The slot is leased under a newer epoch."""
+
+
+class DeliveriesReader:
+    def __init__(self, kafka: Kafka, topics: Topics, hub: Hub, clock: Clock) -> None:
+        self._kafka = kafka
+        self._topic = topics.deliveries
+        self._hub = hub
+        self._clock = clock
+
+    async def open(self, lease: Lease) -> AIOKafkaConsumer:
+        """A consumer that stands at the slot's end: what came before is for whoever had the slot. Raises `KafkaError`."""
+        return await open_at_end(self._kafka, self._topic, lease.slot)
+
+    async def run(self, consumer: AIOKafkaConsumer, lease: Lease) -> None:
+        """Deliver until cancelled, or until a delivery names a newer epoch of the slot: then it is another gateway's."""
+        while True:
+            try:
+                fetched = await consumer.getmany(timeout_ms=1000)
+            except KafkaError as error:
+                log.warning("deliveries_not_read", slot=lease.slot, **describe(error))
+                await asyncio.sleep(0.2)
+                continue
+            try:
+                for records in fetched.values():
+                    for record in records:
+                        if record.value is not None:
+                            await self._take(record.value, lease)
+            except Fenced:
+                log.warning("slot_fenced", slot=lease.slot, epoch=lease.epoch)
+                return
+            finally:
+                self._hub.flush()
+
+    async def _take(self, value: bytes, lease: Lease) -> None:
+        try:
+            delivery = decode_delivery(value)
+        except UnreadableDelivery as error:
+            log.error("delivery_unreadable", slot=lease.slot, **describe(error))
+            return
+        if delivery.slot_epoch != lease.epoch:
+            metrics.gateway_fenced_total.labels(reason="slot").inc()
+            if delivery.slot_epoch > lease.epoch:
+                raise Fenced
+            return
+        before = self._hub.counts.frames
+        self._hub.deliver(delivery)
+        self._measure(delivery)
+        if self._hub.counts.frames - before >= FLUSH_EVERY_FRAMES:
+            self._hub.flush()
+            await asyncio.sleep(0)
+
+    def _measure(self, delivery: Delivery) -> None:
+        """One observation a segment, of its newest update: the histogram is not worth a call for each."""
+        now_ms = self._clock.now_ms()
+        for segment in delivery.segments:
+            newest = segment.items[-1] if segment.items else None
+            if isinstance(newest, Routed):
+                metrics.gateway_delivery_seconds.observe(max(0.0, (now_ms - newest.produced_at) / 1000))
+
+
+async def open_at_end(kafka: Kafka, topic: str, partition: int) -> AIOKafkaConsumer:
+    """A started consumer of one partition that stands at its end. Raises `KafkaError`."""
+    consumer = kafka.consumer()
+    try:
+        await consumer.start()
+        assigned = TopicPartition(topic, partition)
+        consumer.assign([assigned])
+        await consumer.seek_to_end(assigned)
+        # Resolve the end now: what is asked for after this call must not be skipped.
+        await consumer.position(assigned)
+    except BaseException:
+        await consumer.stop()
+        raise
+    return consumer

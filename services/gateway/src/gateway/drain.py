@@ -1,0 +1,67 @@
+"""Draining: every connection is told, then closed in jittered slices, so that those who reconnect do not come all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from common.clock import Clock
+from common.logs import get_logger
+from gateway.connections import Connections
+from gateway.protocol import replies
+from gateway.protocol.close_codes import CloseCode
+from gateway.protocol.replies import Notice
+from gateway.websocket import WebSocket
+
+log = get_logger("drain")
+
+SLICE_SECONDS = 0.05
+CLOSES_PER_SECOND = 2000
+_CLOSING_SHARE = 0.7
+"""Share of the time in which closes are begun; the rest is for the last handshakes."""
+
+
+def spread(connections: int, timeout: float) -> float:
+    """Seconds over which closes are begun: a small gateway is done at once, a full one takes most of the time it has."""
+    return min(timeout * _CLOSING_SHARE, connections / CLOSES_PER_SECOND)
+
+
+async def drain(connections: Connections, clock: Clock, *, timeout: float) -> None:
+    """Returns when no connection is open, `timeout` seconds from now at the latest; those still open then are aborted."""
+    connections.draining = True
+    closing = list(connections.all())
+    log.info("draining", connections=len(closing), timeout_seconds=timeout)
+    seconds = spread(len(closing), timeout)
+    for connection in closing:
+        _tell(connection, seconds)
+    await _close(closing, connections, clock, seconds)
+    deadline = clock.monotonic() + timeout - seconds
+    while len(connections) and clock.monotonic() < deadline:
+        await asyncio.sleep(SLICE_SECONDS)
+    for connection in connections.all():
+        connection.abort()
+    while len(connections) and clock.monotonic() < deadline + 1:
+        await asyncio.sleep(SLICE_SECONDS)
+
+
+def _tell(connection: WebSocket, seconds: float) -> None:
+    text = f"this gateway is draining; it closes this connection within {seconds:.0f} s"
+    connection.push(replies.notice(Notice.DRAINING, text, retry_after=_delay(seconds)))
+
+
+def _delay(seconds: float) -> float:
+    """How long a client had best wait before it connects again, in seconds."""
+    return random.uniform(0.1, 1.0 + seconds)
+
+
+async def _close(closing: list[WebSocket], connections: Connections, clock: Clock, seconds: float) -> None:
+    random.shuffle(closing)
+    slices = max(1, round(seconds / SLICE_SECONDS))
+    size = -(-len(closing) // slices)
+    for start in range(0, len(closing), max(1, size)):
+        now = clock.monotonic()
+        for connection in closing[start : start + size]:
+            if connection.session is not None:
+                reason = f"draining, reconnect after {_delay(seconds) * 1000:.0f} ms"
+                connection.carry_out(connection.session.close(CloseCode.DRAINING, reason, now=now))
+        await asyncio.sleep(SLICE_SECONDS * random.uniform(0.5, 1.5) if start + size < len(closing) else 0)

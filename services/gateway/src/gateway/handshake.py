@@ -1,0 +1,73 @@
+"""What a WebSocket handshake says: path, key and whom it comes from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+Networks = Sequence[IPv4Network | IPv6Network]
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    path: str
+    api_key: str | None
+    address: str
+    limited: bool
+    """Whether new connections of this address are counted."""
+
+
+def read_handshake(request: Request, peer: str, *, trusted: Networks) -> Handshake:
+    """`peer` is the socket's address. A trusted one may say whom it speaks for, and is not limited where it does not."""
+    url = urlsplit(request.path)
+    is_trusted = _is_in(peer, trusted)
+    forwarded = _forwarded_for(request.headers, trusted) if is_trusted else None
+    return Handshake(
+        path=url.path,
+        api_key=find_api_key({name.lower(): value for name, value in request.headers.raw_items()}, url.query),
+        address=forwarded or peer,
+        limited=forwarded is not None or not is_trusted,
+    )
+
+
+def find_api_key(headers: dict[str, str], query: str) -> str | None:
+    """`Authorization: Bearer`, `x-api-key`, query `apiKey` or `api_key`; the first found wins. Names of headers in lower case."""
+    authorization = headers.get("authorization", "")
+    if authorization[: len(_BEARER)].lower() == _BEARER and (key := authorization[len(_BEARER) :].strip()):
+        return key
+    if key := headers.get("x-api-key", "").strip():
+        return key
+    given = parse_qs(query)
+    for name in ("apiKey", "api_key"):
+        if name in given and (key := given[name][0].strip()):
+            return key
+    return None
+
+
+def _forwarded_for(headers: Headers, trusted: Networks) -> str | None:
+    """The address nearest to us that is not one of our own proxies: what stands left of it, its sender may have made up."""
+    hops = [hop.strip() for line in headers.get_all("X-Forwarded-For") for hop in line.split(",")]
+    for hop in reversed(hops):
+        if not _is_address(hop):
+            return None
+        if not _is_in(hop, trusted):
+            return hop
+    return None
+
+
+def _is_in(address: str, networks: Networks) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

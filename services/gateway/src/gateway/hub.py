@@ -1,0 +1,227 @@
+"""Who is in which room here, and fan-out: one frame, built once, to every connection that may have it. Pure.
+
+The loops over members are the product's hottest: `benchmarks/` has their figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.deliveries import Activated, Delivery, OperatorMessage, Progress, Routed, Segment, TookOver
+from common.identifiers import RoomId
+from common.rooms import Room
+from gateway.activation import Activation, Waiting
+from gateway.positions import Positions
+from gateway.protocol.frames import text_frame
+
+
+class Member(Protocol):
+    """A connection, as the hub needs it."""
+
+    frames: list[bytes]
+    """Update frames of this tick, for `flush` to write; the hub appends."""
+
+    @property
+    def user(self) -> str | None: ...
+
+    def flush(self) -> None:
+        """Write `frames` and clear them. Raises nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """Totals since the start, for `/v2/stats` and `/metrics`."""
+
+    updates: int = 0
+    frames: int = 0
+    repeats: int = 0
+    fenced: int = 0
+
+
+class HubRoom:
+    __slots__ = ("members", "room")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.members: dict[Member, None] = {}
+
+
+class Hub:
+    """`clock` gives monotonic seconds."""
+
+    def __init__(self, activation: Activation, positions: Positions, *, clock: Callable[[], float]) -> None:
+        self.activation = activation
+        self.positions = positions
+        self.counts = Counts()
+        self._clock = clock
+        self._rooms: dict[RoomId, HubRoom] = {}
+        self._users: dict[str, set[Member]] = {}
+        self._everyone: dict[Member, None] = {}
+        self._touched: list[Member] = []
+
+    # Membership -----------------------------------------------------------------------------------------------------
+
+    def register(self, member: Member) -> None:
+        """An authenticated connection: it gets what is for everyone, and what is private to its user."""
+        self._everyone[member] = None
+        if member.user is not None:
+            self._users.setdefault(member.user, set()).add(member)
+
+    def unregister(self, member: Member, rooms: Iterable[Room]) -> None:
+        for room in rooms:
+            self.leave(member, room)
+        self._everyone.pop(member, None)
+        if member.user is not None and (same := self._users.get(member.user)) is not None:
+            same.discard(member)
+            if not same:
+                del self._users[member.user]
+
+    def join(
+        self, member: Member, rooms: tuple[Room, ...], *, done: Callable[[], None], failed: Callable[[str], None]
+    ) -> Waiting:
+        """Make `member` part of all rooms once every partition delivers to them, then call `done`; or to none, then call `failed`."""
+
+        def active() -> None:
+            for room in rooms:
+                self._enter(member, room)
+            done()
+
+        now = self._clock()
+        waiting = Waiting(rooms, now, active, failed)
+        self.activation.join(waiting, now=now)
+        return waiting
+
+    def _enter(self, member: Member, room: Room) -> None:
+        here = self._rooms.get(room.id)
+        if here is None:
+            here = self._rooms[room.id] = HubRoom(room)
+        if member in here.members:
+            # Subscribed once more: it held the room already.
+            self.activation.leave(room)
+        here.members[member] = None
+
+    def leave(self, member: Member, room: Room) -> None:
+        here = self._rooms.get(room.id)
+        if here is None or member not in here.members:
+            return
+        del here.members[member]
+        if not here.members:
+            del self._rooms[room.id]
+        self.activation.leave(room)
+
+    def clear(self) -> None:
+        self._rooms.clear()
+        self._users.clear()
+        self._everyone.clear()
+        self.activation.clear()
+        self.positions.clear()
+
+    # Fan-out --------------------------------------------------------------------------------------------------------
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Append what a delivery brings to the connections concerned; `flush` sends it."""
+        for segment in delivery.segments:
+            self._deliver_segment(segment)
+
+    def flush(self) -> None:
+        """Write each touched connection's frames of this tick in one go."""
+        touched, self._touched = self._touched, []
+        for member in touched:
+            member.flush()
+
+    def _deliver_segment(self, segment: Segment) -> None:
+        channel, partition = segment.channel, segment.partition
+        source = self.positions.accept(channel, partition, segment.generation, segment.stream)
+        if source is None:
+            self.counts.fenced += len(segment.items)
+            return
+        for item in segment.items:
+            match item:
+                case Routed(offset=offset):
+                    if self.positions.advance(channel, source, offset):
+                        self._route(item)
+                    else:
+                        self.counts.repeats += 1
+                case Progress(offset=offset):
+                    self.positions.advance(channel, source, offset)
+                case Activated(room=room, offset=offset, request=request):
+                    self.positions.advance(channel, source, offset - 1)
+                    self.activation.activated(RoomId(room), partition, request)
+                case TookOver():
+                    self.activation.took_over(channel, partition, item, now=self._clock())
+                case OperatorMessage(offset=offset):
+                    if self.positions.advance(channel, source, offset):
+                        self._broadcast(item)
+
+    def _route(self, update: Routed) -> None:
+        self.counts.updates += 1
+        members = (
+            self._audience(update.rooms) if update.user is None else self._private_audience(update.rooms, update.user)
+        )
+        if members:
+            self._send(members, text_frame(update.body))
+
+    def _audience(self, room_ids: Sequence[str]) -> Collection[Member]:
+        rooms = self._rooms
+        if len(room_ids) == 1:
+            here = rooms.get(RoomId(room_ids[0]))
+            return here.members if here is not None else ()
+        found: dict[Member, None] = {}
+        for room_id in room_ids:
+            if (here := rooms.get(RoomId(room_id))) is not None:
+                found.update(here.members)
+        return found
+
+    def _private_audience(self, room_ids: Sequence[str], user: str) -> Collection[Member]:
+        """Only the user's own connections, and those that asked for this user by name, which was permitted when they subscribed."""
+        own = self._users.get(user, set())
+        found: dict[Member, None] = {}
+        for room_id in room_ids:
+            here = self._rooms.get(RoomId(room_id))
+            if here is None:
+                continue
+            named = here.room.filter.user_id == user
+            found.update((member, None) for member in (here.members if named else own) if member in here.members)
+        return found
+
+    def _send(self, members: Collection[Member], frame: bytes) -> None:
+        touched = self._touched
+        for member in members:
+            frames = member.frames
+            if not frames:
+                touched.append(member)
+            frames.append(frame)
+        self.counts.frames += len(members)
+
+    def _broadcast(self, message: OperatorMessage) -> None:
+        self._send(
+            self._everyone if message.channel is None else self._subscribers(message.channel), text_frame(message.body)
+        )
+
+    def _subscribers(self, channel: str) -> Collection[Member]:
+        found: dict[Member, None] = {}
+        for here in self._rooms.values():
+            if here.room.channel.value == channel:
+                found.update(here.members)
+        return found
+
+    # Figures --------------------------------------------------------------------------------------------------------
+
+    def subscriptions(self) -> dict[str, int]:
+        """Subscriptions by channel."""
+        counts: dict[str, int] = {}
+        for here in self._rooms.values():
+            channel = here.room.channel.value
+            counts[channel] = counts.get(channel, 0) + len(here.members)
+        return counts
+
+    @property
+    def rooms(self) -> int:
+        return len(self._rooms)
+
+    @property
+    def members(self) -> Collection[Member]:
+        return self._everyone

@@ -1,0 +1,1 @@
+"""The wire protocol, sans-IO: commands in, effects out. Knows no socket, no clock and no broker."""

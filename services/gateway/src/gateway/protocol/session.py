@@ -1,0 +1,462 @@
+"""The conversation with one client, sans-IO.
+
+    NEW --- a key ---> AUTHENTICATING --- allowed ---> READY
+     |                        |                          |
+     +-- no key in time ------+-- refused, unavailable --+-- idle, lifetime, abuse, revoked --> CLOSING --> CLOSED
+
+Commands that arrive while AUTHENTICATING wait for the decision, so that a client may send its key and its subscriptions in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from common.errors import ErrorCode
+from common.events import Decision
+from common.identifiers import ConnectionId, KeyHash, RoomId
+from common.limits import Limits
+from common.permissions import may_see_user, may_subscribe
+from common.rooms import Room
+from gateway.limits import Window
+from gateway.protocol import replies
+from gateway.protocol.close_codes import CloseCode
+from gateway.protocol.commands import (
+    Authenticate,
+    Command,
+    CommandError,
+    CommandId,
+    ListSubscriptions,
+    Ping,
+    Subscribe,
+    Unsubscribe,
+    UnsubscribeAll,
+    parse_command,
+)
+from gateway.protocol.effects import (
+    Abort,
+    CancelJoin,
+    Close,
+    Effect,
+    Join,
+    Leave,
+    Register,
+    Seen,
+    Send,
+    SendPing,
+    ValidateKey,
+)
+from gateway.protocol.replies import Notice, Timing
+
+MAX_WAITING_COMMANDS = 32
+CLOSE_TIMEOUT_SECONDS = 5.0
+
+
+class State(Enum):
+    NEW = "new"
+    AUTHENTICATING = "authenticating"
+    READY = "ready"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What all sessions of a gateway have in common."""
+
+    timing: Timing
+    limits: Limits
+    hash_key: Callable[[str], KeyHash]
+    cursor: Callable[[str], str]
+    """The cursor of a channel, as far as this gateway has delivered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A subscribe whose rooms are not active everywhere yet."""
+
+    id: CommandId | None
+    rooms: tuple[Room, ...]
+
+
+class Session:
+    """`now` is monotonic seconds, `now_ms` milliseconds since 1970; methods return what is to be done, in order."""
+
+    __slots__ = (
+        "_changes",
+        "_command_id",
+        "_deadline",
+        "_heard",
+        "_heard_told",
+        "_heartbeat_at",
+        "_limits",
+        "_messages",
+        "_profile",
+        "_started",
+        "_tickets",
+        "_waiting",
+        "_warned",
+        "decision",
+        "id",
+        "key_hash",
+        "pending",
+        "rooms",
+        "state",
+    )
+
+    def __init__(self, connection_id: ConnectionId, profile: Profile, *, now: float) -> None:
+        self.id = connection_id
+        self.state = State.NEW
+        self.key_hash: KeyHash | None = None
+        self.decision: Decision | None = None
+        self.rooms: dict[RoomId, Room] = {}
+        self.pending: dict[int, Pending] | None = None
+        self._profile = profile
+        self._limits = profile.limits
+        self._started = self._heard = self._heard_told = now
+        self._heartbeat_at = now + profile.timing.heartbeat_interval
+        self._deadline = now + profile.timing.auth_timeout
+        self._messages = Window()
+        self._changes = Window()
+        self._waiting: list[bytes] | None = None
+        self._command_id: CommandId | None = None
+        self._tickets = 0
+        self._warned = False
+
+    @property
+    def user(self) -> str | None:
+        return self.decision.user if self.decision is not None else None
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    # Opening and authentication -------------------------------------------------------------------------------------
+
+    def opened(self, api_key: str | None, *, now_ms: int) -> tuple[Effect, ...]:
+        """The handshake is done; `api_key` is the one that it carried."""
+        welcome = Send(replies.welcome(self.id, now_ms=now_ms, timing=self._profile.timing, limits=self._limits))
+        if api_key is None:
+            return (welcome,)
+        return (welcome, self._authenticate(None, api_key, self._started))
+
+    def decided(self, decision: Decision, *, now: float, now_ms: int) -> tuple[Effect, ...]:
+        """Auth has answered."""
+        if self.state is not State.AUTHENTICATING:
+            return ()
+        if decision.retryable:
+            return self.fail(CloseCode.UNAVAILABLE, ErrorCode.UNAVAILABLE, decision.reason, now=now, retryable=True)
+        if not decision.allowed:
+            return self.fail(
+                CloseCode.INVALID_KEY, ErrorCode.INVALID_API_KEY, decision.reason or "the API key is not valid", now=now
+            )
+        self.state = State.READY
+        self.decision = decision
+        if decision.limits:
+            self._limits = self._profile.limits.with_overrides(decision.limits)
+        self._deadline = self._end_of_life(decision, now, now_ms)
+        answer = replies.authenticated(
+            self._command_id, user=decision.user, permissions=decision.permissions, limits=self._limits
+        )
+        self._command_id = None
+        effects: list[Effect] = [Register(decision), Send(answer)]
+        waiting, self._waiting = self._waiting or (), None
+        for text in waiting:
+            effects += self._take(text, now=now, now_ms=now_ms)
+        return tuple(effects)
+
+    def _authenticate(self, command_id: CommandId | None, api_key: str, now: float) -> Effect:
+        self.state = State.AUTHENTICATING
+        self._deadline = now + self._profile.timing.auth_timeout
+        self._command_id = command_id
+        self.key_hash = self._profile.hash_key(api_key)
+        return ValidateKey(self.key_hash)
+
+    def _end_of_life(self, decision: Decision, now: float, now_ms: int) -> float:
+        end = self._started + self._profile.timing.lifetime
+        return end if decision.expires_at is None else min(end, now + (decision.expires_at - now_ms) / 1000)
+
+    # Commands -------------------------------------------------------------------------------------------------------
+
+    def receive(self, text: bytes, *, now: float, now_ms: int) -> tuple[Effect, ...]:
+        """A text message. Every one counts against the limit; what is wrong with it is answered, and the connection stays."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return ()
+        refused = self._over_limit(now)
+        if refused is not None:
+            return refused
+        if self.state is State.AUTHENTICATING:
+            return self._hold(text)
+        return tuple(self._take(text, now=now, now_ms=now_ms))
+
+    def _over_limit(self, now: float) -> tuple[Effect, ...] | None:
+        limit = self._limits.messages_per_minute
+        count = self._messages.count(now)
+        if limit is None or count <= limit:
+            return None
+        message = f"more than {limit} messages a minute"
+        if count > 2 * limit:
+            return self.fail(CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, message, now=now, retryable=True)
+        return (
+            self._error(ErrorCode.RATE_LIMITED, message, retryable=True, retry_after=self._messages.remaining(now)),
+        )
+
+    def _hold(self, text: bytes) -> tuple[Effect, ...]:
+        self._waiting = self._waiting or []
+        if len(self._waiting) >= MAX_WAITING_COMMANDS:
+            return (
+                self._error(ErrorCode.RATE_LIMITED, "too many commands before the key was checked", retryable=True),
+            )
+        self._waiting.append(text)
+        return ()
+
+    def _take(self, text: bytes, *, now: float, now_ms: int) -> tuple[Effect, ...]:
+        try:
+            command = parse_command(text, max_values=self._limits.filter_values)
+        except CommandError as error:
+            return (self._error(error.code, error.message, command_id=error.id, field=error.field),)
+        return self._execute(command, now, now_ms)
+
+    def _execute(self, command: Command, now: float, now_ms: int) -> tuple[Effect, ...]:
+        match self.state, command:
+            case _, Ping():
+                return (Send(replies.pong(command.id, now_ms=now_ms)),)
+            case State.NEW, Authenticate():
+                return (self._authenticate(command.id, command.api_key, now),)
+            case _, Authenticate():
+                return (
+                    self._error(
+                        ErrorCode.ALREADY_AUTHENTICATED, "the connection has its key already", command_id=command.id
+                    ),
+                )
+            case State.READY, Subscribe():
+                return self._subscribe(command, now)
+            case State.READY, Unsubscribe():
+                return self._unsubscribe(command, now)
+            case State.READY, UnsubscribeAll():
+                return self._unsubscribe_all(command, now)
+            case State.READY, ListSubscriptions():
+                rooms = ((room, self._profile.cursor(room.channel.value)) for room in self.rooms.values())
+                return (Send(replies.subscriptions(command.id, rooms)),)
+            case _:
+                return (self._error(ErrorCode.API_KEY_REQUIRED, "authenticate first", command_id=command.id),)
+
+    def _subscribe(self, command: Subscribe, now: float) -> tuple[Effect, ...]:
+        refusal = self._refusal(command) or self._too_many_changes(command.id, now)
+        if refusal is not None:
+            return (refusal,)
+        self._tickets += 1
+        self.pending = self.pending or {}
+        self.pending[self._tickets] = Pending(command.id, command.rooms)
+        return (Join(self._tickets, command.rooms),)
+
+    def _refusal(self, command: Subscribe) -> Send | None:
+        permissions = self.decision.permissions if self.decision is not None else frozenset[str]()
+        for room in command.rooms:
+            channel, user = room.channel, room.filter.user_id
+            if not may_subscribe(permissions, channel):
+                message = f"the key has no permission channel:{channel.value}"
+                return self._error(ErrorCode.PERMISSION_DENIED, message, command_id=command.id, field="channel")
+            if user is not None and not may_see_user(permissions, self.user, user):
+                message = "the key may filter by its own user only; others need users:*"
+                return self._error(ErrorCode.PERMISSION_DENIED, message, command_id=command.id, field="filters.userId")
+        if command.id is not None and any(pending.id == command.id for pending in (self.pending or {}).values()):
+            return self._error(
+                ErrorCode.BAD_REQUEST,
+                "a subscribe with this id is still being answered",
+                command_id=command.id,
+                field="id",
+            )
+        return self._too_many_subscriptions(command)
+
+    def _too_many_subscriptions(self, command: Subscribe) -> Send | None:
+        limit = self._limits.subscriptions
+        if limit is None:
+            return None
+        wanted = {room.id for pending in (self.pending or {}).values() for room in pending.rooms}
+        wanted.update(room.id for room in command.rooms)
+        if len(wanted.union(self.rooms)) <= limit:
+            return None
+        return self._error(
+            ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"more than {limit} subscriptions", command_id=command.id, field="channel"
+        )
+
+    def _too_many_changes(self, command_id: CommandId | None, now: float) -> Send | None:
+        limit = self._limits.subscription_changes_per_minute
+        if limit is None or self._changes.count(now) <= limit:
+            return None
+        message = f"more than {limit} subscription changes a minute"
+        return self._error(
+            ErrorCode.RATE_LIMITED,
+            message,
+            command_id=command_id,
+            retryable=True,
+            retry_after=self._changes.remaining(now),
+        )
+
+    def _unsubscribe(self, command: Unsubscribe, now: float) -> tuple[Effect, ...]:
+        refusal = self._too_many_changes(command.id, now)
+        if refusal is not None:
+            return (refusal,)
+        cancelled = self._cancel(lambda room: room.id == command.room)
+        room = self.rooms.pop(RoomId(command.room), None)
+        if room is None:
+            message = "there is no such subscription"
+            return (*cancelled, self._error(ErrorCode.NOT_SUBSCRIBED, message, command_id=command.id, field="room"))
+        return (*cancelled, Leave(room), Send(replies.unsubscribed(command.id, room)))
+
+    def _unsubscribe_all(self, command: UnsubscribeAll, now: float) -> tuple[Effect, ...]:
+        refusal = self._too_many_changes(command.id, now)
+        if refusal is not None:
+            return (refusal,)
+        cancelled = self._cancel(lambda _room: True)
+        rooms = tuple(self.rooms.values())
+        self.rooms.clear()
+        leaves = (Leave(room) for room in rooms)
+        return (*cancelled, *leaves, Send(replies.unsubscribed_all(command.id, rooms)))
+
+    def _cancel(self, concerns: Callable[[Room], bool]) -> tuple[Effect, ...]:
+        """End the pending subscribes of a room: they are answered before what ended them."""
+        effects: list[Effect] = []
+        for ticket, pending in list((self.pending or {}).items()):
+            if any(map(concerns, pending.rooms)):
+                self._settle(ticket)
+                answer = self._error(
+                    ErrorCode.NOT_SUBSCRIBED, "unsubscribed before it took effect", command_id=pending.id
+                )
+                effects += (CancelJoin(ticket), answer)
+        return tuple(effects)
+
+    def joined(self, ticket: int) -> tuple[Effect, ...]:
+        """Every partition delivers to all rooms of the subscribe: from the cursors told here on, nothing is missed."""
+        pending = self._settle(ticket)
+        if pending is None:
+            return ()
+        self.rooms.update((room.id, room) for room in pending.rooms)
+        return tuple(
+            Send(replies.subscribed(pending.id, room, cursor=self._profile.cursor(room.channel.value)))
+            for room in pending.rooms
+        )
+
+    def join_failed(self, ticket: int, message: str) -> tuple[Effect, ...]:
+        """Nothing of the subscribe took effect."""
+        pending = self._settle(ticket)
+        if pending is None:
+            return ()
+        return (self._error(ErrorCode.UNAVAILABLE, message, command_id=pending.id, retryable=True, retry_after=1.0),)
+
+    def _settle(self, ticket: int) -> Pending | None:
+        pending = self.pending.pop(ticket, None) if self.pending else None
+        if not self.pending:
+            self.pending = None
+        return pending
+
+    # Time -----------------------------------------------------------------------------------------------------------
+
+    def heard(self, now: float) -> None:
+        """Bytes came: a message, a pong, anything."""
+        self._heard = now
+
+    def next_tick(self) -> float:
+        """When `tick` has something to do next."""
+        if self.state is State.CLOSING:
+            return self._deadline
+        timing = self._profile.timing
+        due = min(self._heartbeat_at, self._heard + timing.idle_timeout, self._deadline)
+        if self.state is State.READY and not self._warned:
+            due = min(due, self._deadline - self._notice_time())
+        return due
+
+    def tick(self, *, now: float, now_ms: int, sent: int) -> tuple[Effect, ...]:
+        """Do what time asks for. Safe to call early or late; `sent` is the number of updates sent so far."""
+        if self.state is State.CLOSED:
+            return ()
+        if self.state is State.CLOSING:
+            return (Abort(),) if now >= self._deadline else ()
+        if now >= self._deadline:
+            return self._overdue(now)
+        if now >= self._heard + self._profile.timing.idle_timeout:
+            return self.close(CloseCode.IDLE, "nothing heard", now=now)
+        return (*self._expiring(now), *self._heartbeat(now, now_ms, sent))
+
+    def _overdue(self, now: float) -> tuple[Effect, ...]:
+        match self.state:
+            case State.READY:
+                return self.close(CloseCode.LIFETIME_REACHED, "the connection or its key has reached its end", now=now)
+            case State.AUTHENTICATING:
+                message = "the key could not be checked in time"
+                return self.fail(CloseCode.UNAVAILABLE, ErrorCode.UNAVAILABLE, message, now=now, retryable=True)
+            case _:
+                message = f"no API key within {self._profile.timing.auth_timeout:g} s"
+                return self.fail(CloseCode.AUTHENTICATION_TIMEOUT, ErrorCode.API_KEY_REQUIRED, message, now=now)
+
+    def _notice_time(self) -> float:
+        timing = self._profile.timing
+        return min(timing.expiring_notice, timing.lifetime / 10)
+
+    def _expiring(self, now: float) -> tuple[Effect, ...]:
+        if self.state is not State.READY or self._warned or now < self._deadline - self._notice_time():
+            return ()
+        self._warned = True
+        return (Send(replies.notice(Notice.EXPIRING, f"this connection ends in {self._deadline - now:.0f} s")),)
+
+    def _heartbeat(self, now: float, now_ms: int, sent: int) -> tuple[Effect, ...]:
+        if now < self._heartbeat_at:
+            return ()
+        self._heartbeat_at = now + self._profile.timing.heartbeat_interval
+        if self.state is not State.READY:
+            return (SendPing(),)
+        channels = dict.fromkeys(room.channel.value for room in self.rooms.values())
+        cursors = {channel: self._profile.cursor(channel) for channel in channels}
+        seen = (Seen(),) if self._heard > self._heard_told else ()
+        self._heard_told = self._heard
+        return (*seen, Send(replies.heartbeat(now_ms=now_ms, sent=sent, cursors=cursors)), SendPing())
+
+    # Ending ---------------------------------------------------------------------------------------------------------
+
+    def fail(
+        self, code: CloseCode, error: ErrorCode, message: str, *, now: float, retryable: bool = False
+    ) -> tuple[Effect, ...]:
+        """Say why, then close: a browser cannot read why a handshake was refused."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return ()
+        return (
+            self._error(error, message, command_id=self._command_id, retryable=retryable),
+            *self.close(code, message, now=now),
+        )
+
+    def close(self, code: CloseCode, reason: str, *, now: float, notice: bytes | None = None) -> tuple[Effect, ...]:
+        if self.state in (State.CLOSING, State.CLOSED):
+            return ()
+        self.state = State.CLOSING
+        self._deadline = now + CLOSE_TIMEOUT_SECONDS
+        said = () if notice is None else (Send(notice),)
+        return (*said, Close(code, reason))
+
+    def revoked(self, *, now: float) -> tuple[Effect, ...]:
+        return self.fail(CloseCode.KEY_REVOKED, ErrorCode.INVALID_API_KEY, "the API key was revoked", now=now)
+
+    def peer_closing(self, now: float) -> None:
+        """The client began the closing handshake."""
+        self.state = State.CLOSING
+        self._deadline = now + CLOSE_TIMEOUT_SECONDS
+
+    def ended(self) -> None:
+        self.state = State.CLOSED
+
+    @staticmethod
+    def _error(
+        code: ErrorCode,
+        message: str,
+        *,
+        command_id: CommandId | None = None,
+        field: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> Send:
+        return Send(
+            replies.error(
+                code, message, command_id=command_id, field=field, retryable=retryable, retry_after=retry_after
+            )
+        )

@@ -1,0 +1,378 @@
+"""One WebSocket: bytes to session, effects to bytes. uvicorn makes it on `Upgrade: websocket` and hands the transport over.
+
+No task, queue or timer of its own: deadlines are the wheel's, fan-out is the hub's; frames wait only while the peer is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN, Protocol, Side
+from websockets.server import ServerProtocol
+
+from common import metrics
+from common.errors import ErrorCode
+from common.events import Decision
+from common.identifiers import new_connection_id
+from common.rooms import Room
+from gateway.handshake import Handshake, read_handshake
+from gateway.outbox import Outbox
+from gateway.protocol import replies
+from gateway.protocol.close_codes import CloseCode
+from gateway.protocol.effects import (
+    Abort,
+    CancelJoin,
+    Close,
+    Effect,
+    Join,
+    Leave,
+    Register,
+    Seen,
+    Send,
+    SendPing,
+    ValidateKey,
+)
+from gateway.protocol.frames import PING, text_frame
+from gateway.protocol.replies import Notice
+from gateway.protocol.session import Session, State
+
+if TYPE_CHECKING:
+    from gateway.activation import Waiting
+    from gateway.connections import Connections
+
+_LOGGER = logging.getLogger("websockets.server")
+_WRITE_HIGH_WATER = 64 * 1024
+
+
+class WebSocket(asyncio.Protocol):
+    """A connection from accept to close; `gateway.hub.Member` for the fan-out."""
+
+    __slots__ = (
+        "_connections",
+        "_outbox",
+        "_parts",
+        "_protocol",
+        "_transport",
+        "_waiting",
+        "address",
+        "close_code",
+        "frames",
+        "sent",
+        "session",
+    )
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._protocol: Protocol = ServerProtocol(max_size=connections.profile.limits.message_bytes, logger=_LOGGER)
+        self._outbox: Outbox | None = None
+        self._parts: list[bytes] | None = None
+        self._waiting: dict[int, Waiting] | None = None
+        self.session: Session | None = None
+        self.frames: list[bytes] = []
+        self.sent = 0
+        self.address = ""
+        self.close_code: int = CloseCode.ABNORMAL
+
+    # asyncio.Protocol -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        session, protocol = self.session, self._protocol
+        protocol.receive_data(data)
+        if session is not None:
+            session.heard(self._connections.now())
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self._frame_received(event)
+            elif isinstance(event, Request):
+                self._handshake(event)
+        if self.session is not None and isinstance(self._protocol.parser_exc, PayloadTooBig):
+            self._refuse_size()
+        self._flush_protocol()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+        self._flush_protocol()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        session, self.frames = self.session, []
+        self._outbox = None
+        if session is None:
+            return
+        for waiting in (self._waiting or {}).values():
+            self._connections.hub.activation.cancel(waiting)
+        self._waiting = None
+        session.ended()
+        self._connections.remove(self)
+
+    def pause_writing(self) -> None:
+        self._outbox = self._outbox or Outbox(self._connections.outbox_bytes)
+
+    def resume_writing(self) -> None:
+        """The transport has room again: write what waits until it is full once more, or nothing waits."""
+        outbox, self._outbox = self._outbox, None
+        while outbox and self._outbox is None:
+            self._transport.write(outbox.take())
+        if outbox:
+            self._outbox = outbox
+
+    # hub.Member -----------------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str | None:
+        return self.session.user if self.session is not None else None
+
+    def flush(self) -> None:
+        frames = self.frames
+        count = len(frames)
+        try:
+            if self._outbox is None:
+                self._transport.write(frames[0] if count == 1 else b"".join(frames))
+            elif not self._outbox.extend(frames):
+                self._overflow()
+            self.sent += count
+        except Exception:  # noqa: BLE001 - whatever it is, it must not reach the others
+            # One connection's trouble is its own: the others of this fan-out get theirs.
+            self._connections.send_failed(self, count)
+        frames.clear()
+
+    def _overflow(self) -> None:
+        metrics.gateway_slow_consumers_total.inc()
+        self._outbox = None
+        if self.session is not None:
+            text = "too slow to read its updates; reconnect with the last cursor"
+            notice = replies.notice(Notice.SLOW_CONSUMER, text)
+            self.carry_out(
+                self.session.close(CloseCode.SLOW_CONSUMER, text, now=self._connections.now(), notice=notice)
+            )
+
+    # Handshake ------------------------------------------------------------------------------------------------------
+
+    def _handshake(self, request: Request) -> None:
+        server = cast(ServerProtocol, self._protocol)
+        handshake = read_handshake(request, self._peer(), trusted=self._connections.trusted)
+        if handshake.path != self._connections.path:
+            server.send_response(server.reject(404, f"WebSockets are at {self._connections.path}\n"))
+            return
+        response = server.accept(request)
+        server.send_response(response)
+        if response.status_code != 101:
+            return
+        self._flush_protocol()
+        # The handshake object holds both sides' headers; a plain protocol is half its size.
+        self._protocol = Protocol(
+            Side.SERVER, state=OPEN, max_size=self._connections.profile.limits.message_bytes, logger=_LOGGER
+        )
+        self._open(handshake)
+
+    def _open(self, handshake: Handshake) -> None:
+        now, now_ms = self._connections.now(), self._connections.now_ms()
+        self.address = handshake.address
+        self.session = session = Session(new_connection_id(), self._connections.profile, now=now)
+        refusal = self._connections.admit(self, handshake)
+        if refusal is not None:
+            welcome = session.opened(None, now_ms=now_ms)
+            self.carry_out(
+                (
+                    *welcome,
+                    *session.fail(
+                        refusal.close_code, refusal.error, refusal.message, now=now, retryable=refusal.retryable
+                    ),
+                )
+            )
+        else:
+            self.carry_out(session.opened(handshake.api_key, now_ms=now_ms))
+        self._connections.wake_at(self, session.next_tick())
+
+    def _peer(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+    # Messages -------------------------------------------------------------------------------------------------------
+
+    def _frame_received(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.CONT:
+                self._text_received(frame)
+            case Opcode.BINARY:
+                self._fail(CloseCode.UNSUPPORTED_DATA, "binary frames are not understood; send JSON text")
+            case Opcode.CLOSE:
+                self._peer_closed()
+
+    def _text_received(self, frame: Frame) -> None:
+        if not frame.fin:
+            self._parts = [*(self._parts or ()), bytes(frame.data)]
+            return
+        text = bytes(frame.data) if self._parts is None else b"".join((*self._parts, frame.data))
+        self._parts = None
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+            return
+        if self.session is not None:
+            self.carry_out(self.session.receive(text, now=self._connections.now(), now_ms=self._connections.now_ms()))
+
+    def _fail(self, code: CloseCode, message: str) -> None:
+        if self.session is not None:
+            self.carry_out(self.session.fail(code, ErrorCode.BAD_REQUEST, message, now=self._connections.now()))
+
+    def _refuse_size(self) -> None:
+        """The protocol has put a 1009 into its output already: say why before that goes out."""
+        limit = self._protocol.max_message_size
+        message = f"a message may have at most {limit} bytes"
+        self.close_code = CloseCode.MESSAGE_TOO_BIG
+        if self.session is not None:
+            effects = self.session.fail(
+                CloseCode.MESSAGE_TOO_BIG, ErrorCode.BAD_REQUEST, message, now=self._connections.now()
+            )
+            self.carry_out([effect for effect in effects if not isinstance(effect, Close)])
+
+    def _peer_closed(self) -> None:
+        received = self._protocol.close_rcvd
+        if self.session is None or received is None:
+            return
+        if self._protocol.close_sent is None or self._protocol.close_rcvd_then_sent:
+            self.close_code = received.code
+        self.session.peer_closing(self._connections.now())
+        self._connections.wake_at(self, self.session.next_tick())
+
+    # Effects --------------------------------------------------------------------------------------------------------
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the session wants, in order."""
+        for effect in effects:
+            match effect:
+                case Send(payload=payload):
+                    self._write(text_frame(payload))
+                case SendPing():
+                    self._write(PING)
+                case Join(ticket=ticket, rooms=rooms):
+                    self._join(ticket, rooms)
+                case CancelJoin(ticket=ticket):
+                    self._cancel_join(ticket)
+                case Leave(room=room):
+                    self._connections.leave(self, room)
+                case ValidateKey(key_hash=key_hash):
+                    self._connections.validate(key_hash, self._decided)
+                case Register(decision=decision):
+                    self._register(decision)
+                case Seen():
+                    self._connections.seen(self)
+                case Close(code=code, reason=reason):
+                    self._close(code, reason)
+                case Abort():
+                    self.abort()
+
+    def push(self, payload: bytes) -> None:
+        """Send a push that no command asked for."""
+        if self.session is not None and self.session.state is not State.CLOSING:
+            self._write(text_frame(payload))
+
+    def abort(self) -> None:
+        """End the transport without a word."""
+        self._transport.abort()
+
+    def tick(self, now: float) -> None:
+        """The wheel: a deadline of the session may have come."""
+        if self.session is None:
+            return
+        self.carry_out(self.session.tick(now=now, now_ms=self._connections.now_ms(), sent=self.sent))
+        if not self._transport.is_closing():
+            self._connections.wake_at(self, self.session.next_tick())
+
+    def _write(self, frame: bytes) -> None:
+        if self._outbox is None:
+            self._transport.write(frame)
+        elif not self._outbox.extend((frame,)):
+            self._overflow()
+
+    def _decided(self, decision: Decision) -> None:
+        session = self.session
+        if session is None:
+            return
+        now, now_ms = self._connections.now(), self._connections.now_ms()
+        if decision.allowed and self._connections.is_full(session, decision):
+            message = "the key has its full number of open connections"
+            self.carry_out(session.fail(CloseCode.TOO_MANY_CONNECTIONS, ErrorCode.RATE_LIMITED, message, now=now))
+            return
+        self.carry_out(session.decided(decision, now=now, now_ms=now_ms))
+        if decision.expires_at is not None:
+            self._connections.wake_at(self, session.next_tick())
+
+    def _register(self, decision: Decision) -> None:
+        if self.session is not None:
+            self._protocol.max_message_size = self.session.limits.message_bytes
+            self._connections.register(self, decision)
+
+    def _join(self, ticket: int, rooms: tuple[Room, ...]) -> None:
+        done, failed = partial(self._joined, ticket, rooms), partial(self._join_failed, ticket)
+        waiting = self._connections.hub.join(self, rooms, done=done, failed=failed)
+        if self.session is not None and self.session.pending and ticket in self.session.pending:
+            self._waiting = {**(self._waiting or {}), ticket: waiting}
+
+    def _joined(self, ticket: int, rooms: Sequence[Room]) -> None:
+        self._forget_waiting(ticket)
+        if self.session is not None:
+            fresh = [room for room in rooms if room.id not in self.session.rooms]
+            self.carry_out(self.session.joined(ticket))
+            self._connections.subscribed(self, fresh)
+
+    def _join_failed(self, ticket: int, message: str) -> None:
+        self._forget_waiting(ticket)
+        if self.session is not None:
+            self.carry_out(self.session.join_failed(ticket, message))
+
+    def _cancel_join(self, ticket: int) -> None:
+        waiting = self._forget_waiting(ticket)
+        if waiting is not None:
+            self._connections.hub.activation.cancel(waiting)
+
+    def _forget_waiting(self, ticket: int) -> Waiting | None:
+        waiting = self._waiting.pop(ticket, None) if self._waiting else None
+        if not self._waiting:
+            self._waiting = None
+        return waiting
+
+    def _close(self, code: int, reason: str) -> None:
+        self.close_code = code
+        self._outbox = None
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(code, _short(reason))
+        self._flush_protocol()
+        if self.session is not None:
+            self._connections.wake_at(self, self.session.next_tick())
+
+    def _flush_protocol(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self.session is not None and self._transport.can_write_eof() and not self._transport.is_closing():
+                # Closing with unread input would reset the connection, and the peer could lose what it is being told.
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
+
+def _short(reason: str) -> str:
+    """A close reason has room for 123 bytes (RFC 6455, section 5.5)."""
+    return reason.encode()[:123].decode(errors="ignore")
+
+
+def protocol_factory(connections: Connections) -> Any:
+    """What uvicorn takes as its `ws=` class."""
+
+    def make(*_args: object, **_kwargs: object) -> WebSocket:
+        return WebSocket(connections)
+
+    return make
