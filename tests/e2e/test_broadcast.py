@@ -63,11 +63,8 @@ async def test_update_comes_in_and_goes_once_to_each_that_matches(
 async def test_operator_message_to_everyone_reaches_every_connection_with_or_without_subscriptions(
     way_in: Broadcast, connect: Connect, system: System
 ):
-    clients = [
-        await connect(key, gateway=gateway)
-        for gateway in system.gateways
-        for key in (system.key("alice"), system.key("bob", "channel:tvl"))
-    ]
+    keys = (system.key("alice"), system.key("bob", "channel:tvl"))
+    clients = [await connect(key, gateway=gateway) for gateway in system.gateways for key in keys]
     await clients[0].subscribe("prices")
     data = {"text": unique("maintenance"), "deep": [1, {"a": None}]}
     await way_in("system", {"type": "broadcast", "data": data})

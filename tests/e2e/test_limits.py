@@ -101,13 +101,12 @@ async def test_more_connections_than_a_key_may_have_are_closed_with_4504(connect
     await connect(key)
 
 
-async def test_more_connections_than_a_gateway_takes_are_closed_with_4504(
-    gateway_with: GatewayFactory, connect: Connect
-):
+async def test_full_gateway_sends_new_connections_elsewhere_with_4004(gateway_with: GatewayFactory, connect: Connect):
     gateway = gateway_with(gateway_max_connections="2")
     first, _second = await connect(gateway=gateway), await connect(gateway=gateway)
     third = await connect.unauthenticated(gateway=gateway)
-    assert await third.closed() == 4504
+    assert (await third.expect("error"))["code"] == "unavailable"
+    assert await third.closed() == 4004
     assert first.is_open
 
 

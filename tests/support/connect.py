@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -49,8 +50,7 @@ async def settle(producer: Producer, channel: str, *clients: Client) -> None:
     Each subscribes to a mark of its own, which then follows those updates through each partition; deliveries keep that order.
     """
     mark = unique("mark")
-    for client in clients:
-        await client.subscribe(channel, {"tokenIds": [mark]})
+    await asyncio.gather(*(client.subscribe(channel, {"tokenIds": [mark]}) for client in clients))
     partitions = await producer.partitions(channel)
     published = [await producer.publish(update(channel, tokenId=mark), partition=partition) for partition in partitions]
     for client in clients:

@@ -167,6 +167,11 @@ class System:
             service.wait_ready()
         return self
 
+    @property
+    def child_environment(self) -> dict[str, str]:
+        """All variables of a process that belongs to this system."""
+        return {**os.environ, **self.environment}
+
     def running(self, name: ServiceName) -> list[Service]:
         return [service for service in self.services if service.name == name and service.runs]
 
@@ -190,7 +195,8 @@ class System:
         for service in ending:
             service.thaw()
             service.terminate()
-        _open_systems.remove(self)
+        if self in _open_systems:
+            _open_systems.remove(self)
         statuses = {f"{service.name} {service.pid}": service.wait() for service in ending}
         wrong = {name: status for name, status in statuses.items() if status != 0}
         assert not wrong, f"did not end with status 0: {wrong}"
@@ -237,7 +243,7 @@ class System:
         program = Path(sys.executable).with_name("auth")
         done = subprocess.run(
             (program, "keys", *arguments),
-            env={**os.environ, **self.environment},
+            env=self.child_environment,
             capture_output=True,
             text=True,
             timeout=60,
