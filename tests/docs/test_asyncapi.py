@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
@@ -24,7 +25,7 @@ EXAMPLES = [
     for name, message in MESSAGES.items()
     for number, example in enumerate(message.get("examples", ()))
 ]
-MODELS = {
+MODELS: dict[str, type[BaseModel]] = {
     "ConnectionOpened": events.ConnectionOpened,
     "ConnectionsSeen": events.ConnectionsSeen,
     "ConnectionClosed": events.ConnectionClosed,
@@ -111,16 +112,16 @@ def test_each_type_of_update_is_a_message_with_its_channel(kind: str, channel: C
 @pytest.mark.parametrize("name", MODELS)
 def test_a_record_between_services_has_the_fields_of_its_model(name: str) -> None:
     properties, required = described(SCHEMAS[name])
-    model: type[BaseModel] = MODELS[name]
+    model = MODELS[name]
     assert properties == set(model.model_fields)
     assert required == {field for field, info in model.model_fields.items() if info.is_required()}
 
 
-def described(schema: dict[str, object]) -> tuple[set[str], set[str]]:
+def described(schema: dict[str, Any]) -> tuple[set[str], set[str]]:
     """Properties and required ones, of a schema and all that it is made of."""
     if "$ref" in schema:
         return described(resolve(str(schema["$ref"])))
-    parts = [described(part) for part in schema.get("allOf", ())]  # type: ignore[attr-defined] - read from YAML
-    properties = set(schema.get("properties", ())).union(*(part[0] for part in parts))  # type: ignore[call-overload] - the same
-    required = set(schema.get("required", ())).union(*(part[1] for part in parts))  # type: ignore[call-overload] - the same
+    parts = [described(part) for part in schema.get("allOf", ())]
+    properties = set(schema.get("properties", ())).union(*(part[0] for part in parts))
+    required = set(schema.get("required", ())).union(*(part[1] for part in parts))
     return properties, required
