@@ -1,6 +1,6 @@
 import pytest
 
-from defistream.close_codes import Verdict, delay_in_reason, verdict
+from defistream.close_codes import requested_delay
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,17 @@ def test_a_key_is_to_blame_for(code):
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "seconds"),
+    ("code", "reason", "told", "seconds"),
     [
-        (4000, "draining; retryAfterMs=1500", 1.5),
-        (4000, '{"retryAfterMs":250}', 0.25),
-        (4000, "draining", None),
-        (4000, "", None),
-        (4001, "after 24 hours", None),
+        (4000, "draining, reconnect after 1500 ms", None, 1.5),
+        (4000, '{"retryAfterMs":250}', 9.0, 0.25),
+        (4000, "draining", 9.0, 9.0),
+        (4000, "", None, None),
+        (4001, "after 24 hours", None, None),
+        (4004, "", 2.0, 2.0),
+        (4005, "too many messages", None, 60.0),
+        (4005, "too many messages", 2.0, 2.0),
     ],
 )
-def test_a_draining_server_says_how_long_to_wait(code, reason, seconds):
-    assert delay_in_reason(code, reason) == seconds
+def test_a_server_says_how_long_to_wait(code, reason, told, seconds):
+    assert requested_delay(code, reason, told=told) == seconds

@@ -73,6 +73,7 @@ def _add_connection(parser: argparse.ArgumentParser, environment: Mapping[str, s
     group.add_argument("--url", default=url, help=f"the gateway; default $DEFISTREAM_URL, else {DEFAULT_URL}")
     group.add_argument(
         "--api-key",
+        "--key",
         default=environment.get("DEFISTREAM_API_KEY") or "",
         metavar="KEY",
         help="default $DEFISTREAM_API_KEY, which other users of this machine cannot see",

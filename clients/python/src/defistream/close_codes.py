@@ -36,6 +36,9 @@ class Verdict(Enum):
     UNAUTHENTICATED = "unauthenticated"
 
 
+RATE_WINDOW = 60.0
+"""Seconds."""
+
 _UNAUTHENTICATED = frozenset({CloseCode.AUTHENTICATION_TIMEOUT, CloseCode.INVALID_KEY, CloseCode.KEY_REVOKED})
 # Normal, going away, no status, abnormal, internal error, service restart, try again later, bad gateway.
 _PASSING = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
@@ -51,7 +54,12 @@ def verdict(code: int) -> Verdict:
     return Verdict.GIVE_UP
 
 
-def delay_in_reason(code: int, reason: str) -> float | None:
-    """Seconds that a draining server asks to wait: the first number of its close reason, in milliseconds; `None` where it has none."""
+def requested_delay(code: int, reason: str, *, told: float | None) -> float | None:
+    """Seconds that the server asks to wait: what it `told` before, or, when draining, the first number of its reason (milliseconds).
+
+    A server that limits rates counts by the minute (docs/protocol.md), so a minute where it said nothing.
+    """
     found = _FIRST_NUMBER.search(reason) if code == CloseCode.DRAINING else None
-    return int(found.group()) / 1000 if found else None
+    if found:
+        return int(found.group()) / 1000
+    return told or (RATE_WINDOW if code == CloseCode.RATE_LIMITED else None)

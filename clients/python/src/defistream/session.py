@@ -14,7 +14,7 @@ from typing import assert_never
 
 from defistream import commands, events
 from defistream.backoff import Backoff
-from defistream.close_codes import Verdict, delay_in_reason, verdict
+from defistream.close_codes import Verdict, requested_delay, verdict
 from defistream.cursors import Cursor
 from defistream.effects import NOTHING, Announce, Effects, Finish, Ready, Reconnect, Send, Stop
 from defistream.errors import AuthenticationFailed, ConnectionClosed, ConnectionFailed, DefistreamError
@@ -44,7 +44,7 @@ class State(Enum):
 HANDSHAKE_SILENCE = 15.0
 """Seconds to wait for a frame before `welcome` has told the heartbeat interval; above the server's 10 s to authenticate."""
 
-MISSED_HEARTBEATS = 2.5
+MISSED_HEARTBEATS = 3.0
 """A connection on which nothing was heard for so many heartbeat intervals is taken for dead."""
 
 
@@ -106,7 +106,7 @@ class Session:
             case Verdict.UNAUTHENTICATED:
                 return self._stop(self._authentication_failed(code, reason))
             case Verdict.RECONNECT if self._reconnect:
-                after = self._backoff.next(at_least=delay_in_reason(code, reason) or self._retry_after)
+                after = self._backoff.next(at_least=requested_delay(code, reason, told=self._retry_after))
                 return (Announce(events.Reconnecting(after, code, reason)), Reconnect(after))
             case _:
                 return self._stop(ConnectionClosed(code, reason))
