@@ -1,0 +1,134 @@
+"""The interest log: reads all of `rooms.interest` into the fold, and says when it has come to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import string
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from common import metrics
+from common.backoff import Backoff
+from common.channels import SYSTEM, Channel
+from common.events import StreamCreated
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.logs import describe, get_logger
+from common.topics import Topics, stream_key
+from router.interest import InterestFold, UnreadableInterest, Wanted
+from router.outgoing import Publisher
+
+log = get_logger("interest")
+
+_POLL_MS = 1000
+_LOOK_SECONDS = 0.25
+STREAMS = (*(channel.value for channel in Channel), SYSTEM)
+
+
+class InterestLog:
+    """Keeps the fold in step with the topic. No group: every router reads every partition."""
+
+    def __init__(self, kafka: Kafka, topics: Topics, fold: InterestFold) -> None:
+        self.fold = fold
+        self._kafka = kafka
+        self._topic = topics.rooms_interest
+        self._consumer: AIOKafkaConsumer | None = None
+        self._moved = asyncio.Condition()
+
+    async def start(self) -> None:
+        """Begin at the offsets that the fold has read to. Raises `KafkaError` when the broker is away."""
+        consumer = self._kafka.consumer(auto_offset_reset="earliest", max_poll_records=5000)
+        try:
+            await consumer.start()
+            numbers = await _partitions(consumer, self._topic)
+            partitions = [TopicPartition(self._topic, number) for number in numbers]
+            consumer.assign(partitions)
+            for each in partitions:
+                consumer.seek(each, self.fold.read.setdefault(each.partition, 0))
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def run(self, wanted: Callable[[Sequence[Wanted]], None]) -> None:
+        """Read until cancelled; what is to be activated is told in the order of the records."""
+        assert self._consumer is not None
+        backoff = Backoff()
+        while True:
+            try:
+                batch = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            except KafkaError as error:
+                log.warning("interest_unreadable", **describe(error))
+                await asyncio.sleep(backoff.next())
+                continue
+            backoff.reset()
+            if batch:
+                found = [
+                    each
+                    for records in batch.values()
+                    for record in records
+                    if (each := self._apply(record)) is not None
+                ]
+                metrics.router_rooms.set(len(self.fold.index))
+                wanted(found)
+                async with self._moved:
+                    self._moved.notify_all()
+
+    async def catch_up(self) -> None:
+        """Return when everything is read that was in the topic at the call. Raises `KafkaError` when the end cannot be asked."""
+        assert self._consumer is not None
+        consumer = self._consumer
+        ends = await consumer.end_offsets(sorted(consumer.assignment()))
+        while behind := [each for each, end in ends.items() if self.fold.read.get(each.partition, 0) < end]:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS), self._moved:
+                    await self._moved.wait()
+                continue
+            # Compaction may have removed the last records: then the position passes the end without one.
+            for each in behind:
+                self.fold.read[each.partition] = max(
+                    self.fold.read.get(each.partition, 0), await consumer.position(each)
+                )
+
+    async def check(self) -> None:
+        """Raises `KafkaError` when the broker does not answer."""
+        assert self._consumer is not None
+        await self._consumer.end_offsets(sorted(self._consumer.assignment())[:1])
+
+    async def ensure_streams(
+        self, publisher: Publisher, channels: Iterable[str] = STREAMS, *, anew: bool = False
+    ) -> None:
+        """Give each of these channels that has none a stream epoch, and wait until it is read. Call after `catch_up`.
+
+        `anew`: also to those that have one, because their log was made anew.
+        """
+        missing = [channel for channel in channels if anew or channel not in self.fold.streams]
+        for channel in missing:
+            record = StreamCreated(channel=channel, epoch=_new_epoch())
+            await (await publisher.send(self._topic, record.encode(), stream_key(channel)))
+        if missing:
+            await self.catch_up()
+
+    def _apply(self, record: Any) -> Wanted | None:
+        try:
+            return self.fold.apply(record.partition, record.offset, record.key, record.value, record.headers)
+        except UnreadableInterest as error:
+            log.warning("interest_record_skipped", **describe(error))
+            return None
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    await consumer.topics()
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise KafkaError(f"topic {topic} is not there yet")
+    return sorted(found)
+
+
+def _new_epoch() -> str:
+    return "".join(random.SystemRandom().choices(string.ascii_lowercase + string.digits, k=6))

@@ -1,0 +1,46 @@
+"""Takeover: where to go on with source partitions that the group has given us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from common.kafka import AIOKafkaConsumer, TopicPartition
+from common.logs import get_logger
+
+log = get_logger("takeover")
+
+
+async def starting_offsets(
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> Mapping[TopicPartition, int]:
+    """The committed offset of each, where there is one; a first start is committed at once. Raises `KafkaError`.
+
+    Without a committed offset the group is new: no room can have been activated on the partition, so nobody misses what is in it already,
+    and a day of history must not go to live sockets. So it starts at the end, and an empty partition at 0.
+    """
+    tps = list(partitions)
+    committed = await asyncio.gather(*map(consumer.committed, tps))
+    begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+    starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in zip(tps, committed, strict=True)}
+    first = {tp: starts[tp] for tp, offset in zip(tps, committed, strict=True) if offset is None}
+    if first:
+        await consumer.commit(first)
+    return starts
+
+
+def _start(partition: TopicPartition, committed: int | None, begin: int, end: int) -> int:
+    if committed is None:
+        return end
+    if begin <= committed <= end:
+        return committed
+    # Records expired before they were routed, or the topic was made anew: the oldest that there is.
+    log.warning(
+        "committed_offset_not_in_topic",
+        topic=partition.topic,
+        partition=partition.partition,
+        committed=committed,
+        begin=begin,
+        end=end,
+    )
+    return begin
