@@ -1,6 +1,6 @@
 import pytest
 
-from defistream.close_codes import requested_delay
+from defistream.close_codes import Verdict, requested_delay, verdict
 
 
 @pytest.mark.parametrize(
