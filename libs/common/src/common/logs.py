@@ -10,7 +10,13 @@ import structlog
 
 Logger = structlog.stdlib.BoundLogger
 
-_NOISY = ("aiokafka", "faststream", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "httpx", "httpcore")
+_QUIET = {
+    "aiokafka": logging.CRITICAL,
+    "websockets": logging.ERROR,
+    "faststream": logging.ERROR,
+    "uvicorn": logging.ERROR,
+}
+"""aiokafka logs each failed attempt to connect as an error, which `lifecycle.wait_for` and `/readyz` say in our words, once."""
 
 
 def configure_logs(service: str, *, level: str, form: str, stream: TextIO | None = None) -> None:
@@ -46,9 +52,8 @@ def configure_logs(service: str, *, level: str, form: str, stream: TextIO | None
 
 
 def _quieten(level: str) -> None:
-    """Libraries log connection attempts as errors, which `lifecycle.wait_for` says once in our words."""
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)
+    for name, lowest in _QUIET.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else lowest)
 
 
 def get_logger(name: str) -> Logger:

@@ -14,7 +14,7 @@ gateway_rooms = Gauge("gateway_rooms", "Rooms with at least one subscription her
 gateway_subscriptions = Gauge("gateway_subscriptions", "Subscriptions, by channel", ["channel"])
 gateway_commands_total = Counter("gateway_commands", "Commands received, by type", ["type"])
 gateway_errors_total = Counter("gateway_errors", "Errors answered, by code", ["code"])
-gateway_updates_total = Counter("gateway_updates", "Updates received from routers, by channel", ["channel"])
+gateway_updates_total = Counter("gateway_updates", "Updates received from routers")
 gateway_frames_total = Counter("gateway_frames", "Update frames handed to sockets")
 gateway_sends_failed_total = Counter(
     "gateway_sends_failed", "Frames that one connection could not be given; others were"

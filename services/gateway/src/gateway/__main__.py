@@ -12,12 +12,12 @@ from common.settings import load_settings
 from gateway.app import build
 from gateway.settings import GatewaySettings
 
+_ABOUT = """Ends WebSockets at /v2/realtime. Configured by the environment alone;
+services/gateway/README.md lists the settings."""
+
 
 def main() -> None:
-    argparse.ArgumentParser(
-        prog="gateway",
-        description="Ends WebSockets at /v2/realtime. Configured by the environment; services/gateway/README.md lists the settings.",
-    ).parse_args()
+    argparse.ArgumentParser(prog="gateway", description=_ABOUT).parse_args()
     try:
         settings = load_settings(GatewaySettings, prefix="GATEWAY_")
     except StartupError as error:

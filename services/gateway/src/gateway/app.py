@@ -23,6 +23,7 @@ from common.logs import get_logger
 from common.redis import Redis, connect_redis
 from common.watch import watch
 from gateway.activation import Activation
+from gateway.auth_replies import RepliesReader
 from gateway.authentication import Authentication
 from gateway.broadcasts import Publisher
 from gateway.connections import Admission, Connections
@@ -34,7 +35,7 @@ from gateway.interest import InterestRecords
 from gateway.positions import Positions
 from gateway.protocol.session import Profile
 from gateway.records import Records
-from gateway.replies import RepliesReader
+from gateway.reports import Reports
 from gateway.revocations import RevocationsReader
 from gateway.settings import GatewaySettings
 from gateway.slot import Slots
@@ -156,7 +157,10 @@ def build(settings: GatewaySettings) -> App:
         return hash_api_key(api_key, pepper)
 
     profile = Profile(settings.timing(), settings.limits(), hash_key, positions.cursor)
-    connections = Connections(gateway, hub, authentication, records, topics, profile, _admission(settings), clock)
+    reports = Reports(gateway, records, topics, clock)
+    connections = Connections(
+        hub, authentication, reports, profile=profile, admission=_admission(settings), clock=clock
+    )
 
     def revoked(key_hash: KeyHash) -> None:
         authentication.revoke(key_hash)
@@ -165,8 +169,8 @@ def build(settings: GatewaySettings) -> App:
     slots = Slots(redis, gateway, slots=settings.slots, lease=settings.slot_lease.total_seconds())
     tenants = (authentication, interest, connections)
     tenancy = Tenancy(
-        slots,
-        tenants,
+        slots=slots,
+        tenants=tenants,
         deliveries=DeliveriesReader(kafka, topics, hub, clock),
         replies=RepliesReader(kafka, topics, authentication),
         hub=hub,
@@ -175,7 +179,7 @@ def build(settings: GatewaySettings) -> App:
         records=records,
         readiness=readiness,
         clock=clock,
-        drain_timeout=settings.gateway_drain_timeout.total_seconds(),
+        drain_limit=settings.gateway_drain_timeout.total_seconds(),
     )
     statistics, publisher = Statistics(gateway, hub, connections), Publisher()
     return App(

@@ -59,7 +59,7 @@ class DeliveriesReader:
         try:
             delivery = decode_delivery(value)
         except UnreadableDelivery as error:
-            log.error("delivery_unreadable", slot=lease.slot, **describe(error))
+            log.warning("delivery_unreadable", slot=lease.slot, **describe(error))
             return
         if delivery.slot_epoch != lease.epoch:
             metrics.gateway_fenced_total.labels(reason="slot").inc()

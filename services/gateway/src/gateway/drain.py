@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 from common.clock import Clock
 from common.logs import get_logger
@@ -19,29 +20,34 @@ SLICE_SECONDS = 0.05
 CLOSES_PER_SECOND = 2000
 _CLOSING_SHARE = 0.7
 """Share of the time in which closes are begun; the rest is for the last handshakes."""
+_ABORT_SECONDS = 1.0
+_jitter = random.Random()  # noqa: S311 - jitter, no secret
 
 
-def spread(connections: int, timeout: float) -> float:
+def spread(connections: int, limit: float) -> float:
     """Seconds over which closes are begun: a small gateway is done at once, a full one takes most of the time it has."""
-    return min(timeout * _CLOSING_SHARE, connections / CLOSES_PER_SECOND)
+    return min(limit * _CLOSING_SHARE, connections / CLOSES_PER_SECOND)
 
 
-async def drain(connections: Connections, clock: Clock, *, timeout: float) -> None:
-    """Returns when no connection is open, `timeout` seconds from now at the latest; those still open then are aborted."""
+async def drain(connections: Connections, clock: Clock, *, limit: float) -> None:
+    """Returns when no connection is open, `limit` seconds from now at the latest; those still open then are aborted."""
     connections.draining = True
     closing = list(connections.all())
-    log.info("draining", connections=len(closing), timeout_seconds=timeout)
-    seconds = spread(len(closing), timeout)
+    log.info("draining", connections=len(closing), limit_seconds=limit)
+    seconds = spread(len(closing), limit)
     for connection in closing:
         _tell(connection, seconds)
-    await _close(closing, connections, clock, seconds)
-    deadline = clock.monotonic() + timeout - seconds
-    while len(connections) and clock.monotonic() < deadline:
-        await asyncio.sleep(SLICE_SECONDS)
+    await _close(closing, clock, seconds)
+    await _emptied(connections, limit - seconds)
     for connection in connections.all():
         connection.abort()
-    while len(connections) and clock.monotonic() < deadline + 1:
-        await asyncio.sleep(SLICE_SECONDS)
+    await _emptied(connections, _ABORT_SECONDS)
+
+
+async def _emptied(connections: Connections, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await connections.empty.wait()
 
 
 def _tell(connection: WebSocket, seconds: float) -> None:
@@ -51,11 +57,11 @@ def _tell(connection: WebSocket, seconds: float) -> None:
 
 def _delay(seconds: float) -> float:
     """How long a client had best wait before it connects again, in seconds."""
-    return random.uniform(0.1, 1.0 + seconds)
+    return _jitter.uniform(0.1, 1.0 + seconds)
 
 
-async def _close(closing: list[WebSocket], connections: Connections, clock: Clock, seconds: float) -> None:
-    random.shuffle(closing)
+async def _close(closing: list[WebSocket], clock: Clock, seconds: float) -> None:
+    _jitter.shuffle(closing)
     slices = max(1, round(seconds / SLICE_SECONDS))
     size = -(-len(closing) // slices)
     for start in range(0, len(closing), max(1, size)):
@@ -64,4 +70,4 @@ async def _close(closing: list[WebSocket], connections: Connections, clock: Cloc
             if connection.session is not None:
                 reason = f"draining, reconnect after {_delay(seconds) * 1000:.0f} ms"
                 connection.carry_out(connection.session.close(CloseCode.DRAINING, reason, now=now))
-        await asyncio.sleep(SLICE_SECONDS * random.uniform(0.5, 1.5) if start + size < len(closing) else 0)
+        await asyncio.sleep(SLICE_SECONDS * _jitter.uniform(0.5, 1.5) if start + size < len(closing) else 0)

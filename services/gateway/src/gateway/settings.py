@@ -24,7 +24,7 @@ class GatewaySettings(CommonSettings):
     gateway_host: str = Field("127.0.0.1", description="address to listen on")
     gateway_port: Port = Field(8080, description="port of WebSockets and HTTP")
     websocket_api_endpoint: str = Field(
-        "/v2/realtime", description="path of the WebSocket endpoint, or its public URL, of which the path counts"
+        "/v2/realtime", description="path of the WebSockets, or their public URL (its path counts)"
     )
     gateway_heartbeat_interval: Duration = Field(seconds("15s"), description="between heartbeats of a connection")
     gateway_idle_timeout: Duration = Field(
@@ -62,7 +62,7 @@ class GatewaySettings(CommonSettings):
         seconds("10s"), description="longest time from SIGTERM to the end of the last socket"
     )
     gateway_activation_retry: Duration = Field(
-        seconds("1s"), description="a room that no router answered for is asked for again after this"
+        seconds("1s"), description="a room without an answer is asked for again after this"
     )
     gateway_activation_timeout: Duration = Field(
         seconds("5s"), description="a subscribe that could not take effect in this fails"

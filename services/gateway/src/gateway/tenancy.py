@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from common.clock import Clock
@@ -18,13 +19,13 @@ from common.kafka import KafkaError
 from common.lifecycle import wait_for
 from common.logs import describe, get_logger
 from common.redis import RedisError
+from gateway.auth_replies import RepliesReader
 from gateway.connections import Connections
 from gateway.deliveries import DeliveriesReader
 from gateway.drain import drain
 from gateway.hub import Hub
 from gateway.interest import InterestRecords
 from gateway.records import Records
-from gateway.replies import RepliesReader
 from gateway.slot import Lease, NoFreeSlot, Slots
 
 log = get_logger("tenancy")
@@ -40,58 +41,42 @@ class Tenant(Protocol):
     def lost(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenancy:
-    """`drain_timeout`: seconds in which the last socket is closed after a stop."""
+    """`drain_limit`: seconds in which the last socket is closed after a stop."""
 
-    def __init__(
-        self,
-        slots: Slots,
-        tenants: Sequence[Tenant],
-        *,
-        deliveries: DeliveriesReader,
-        replies: RepliesReader,
-        hub: Hub,
-        interest: InterestRecords,
-        connections: Connections,
-        records: Records,
-        readiness: Readiness,
-        clock: Clock,
-        drain_timeout: float,
-    ) -> None:
-        self._slots = slots
-        self._tenants = tenants
-        self._deliveries = deliveries
-        self._replies = replies
-        self._hub = hub
-        self._interest = interest
-        self._connections = connections
-        self._records = records
-        self._readiness = readiness
-        self._clock = clock
-        self._drain_timeout = drain_timeout
+    slots: Slots
+    tenants: Sequence[Tenant]
+    deliveries: DeliveriesReader
+    replies: RepliesReader
+    hub: Hub
+    interest: InterestRecords
+    connections: Connections
+    records: Records
+    readiness: Readiness
+    clock: Clock
+    drain_limit: float
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve in one slot after the other until `stop` is set and the last one is drained."""
         while not stop.is_set():
-            lease = await wait_for("a slot", self._slots.claim, errors=(RedisError, NoFreeSlot), stop=stop)
+            lease = await wait_for("a slot", self.slots.claim, errors=(RedisError, NoFreeSlot), stop=stop)
             await self._serve(lease, stop)
 
     async def _serve(self, lease: Lease, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             deliveries = await wait_for(
-                "kafka", lambda: self._deliveries.open(lease), errors=(KafkaError, OSError), stop=stop
+                "kafka", lambda: self.deliveries.open(lease), errors=(KafkaError, OSError), stop=stop
             )
             stack.push_async_callback(deliveries.stop)
-            replies = await wait_for(
-                "kafka", lambda: self._replies.open(lease), errors=(KafkaError, OSError), stop=stop
-            )
+            replies = await wait_for("kafka", lambda: self.replies.open(lease), errors=(KafkaError, OSError), stop=stop)
             stack.push_async_callback(replies.stop)
             async with asyncio.TaskGroup() as group:
                 fenced = [
-                    group.create_task(self._slots.hold(lease)),
-                    group.create_task(self._deliveries.run(deliveries, lease)),
+                    group.create_task(self.slots.hold(lease)),
+                    group.create_task(self.deliveries.run(deliveries, lease)),
                 ]
-                reading = group.create_task(self._replies.run(replies))
+                reading = group.create_task(self.replies.run(replies))
                 self._begin(lease)
                 stopping = group.create_task(_until(stop))
                 await asyncio.wait((*fenced, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -103,28 +88,28 @@ class Tenancy:
                     task.cancel()
 
     def _begin(self, lease: Lease) -> None:
-        for tenant in self._tenants:
+        for tenant in self.tenants:
             tenant.leased(lease.slot, lease.epoch)
-        self._readiness.available("slot")
+        self.readiness.available("slot")
         log.info("ready", slot=lease.slot, epoch=lease.epoch)
 
     def _lose(self, lease: Lease) -> None:
         """Another gateway has the slot: what is delivered there is no longer ours."""
-        self._readiness.missing("slot", "the slot was lost")
-        log.warning("slot_left", slot=lease.slot, connections=len(self._connections))
-        for tenant in self._tenants:
+        self.readiness.missing("slot", "the slot was lost")
+        log.warning("slot_left", slot=lease.slot, connections=len(self.connections))
+        for tenant in self.tenants:
             tenant.lost()
-        self._hub.clear()
+        self.hub.clear()
 
     async def _leave(self, lease: Lease) -> None:
-        self._readiness.missing("slot", "draining")
-        await drain(self._connections, self._clock, timeout=self._drain_timeout)
-        self._interest.released()
+        self.readiness.missing("slot", "draining")
+        await drain(self.connections, self.clock, limit=self.drain_limit)
+        self.interest.released()
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._records.flushed()
+                await self.records.flushed()
         try:
-            await self._slots.release(lease)
+            await self.slots.release(lease)
         except RedisError as error:
             log.warning("slot_not_released", slot=lease.slot, **describe(error))
         log.info("drained", slot=lease.slot)

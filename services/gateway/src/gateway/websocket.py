@@ -113,7 +113,7 @@ class WebSocket(asyncio.Protocol):
             self._connections.hub.activation.cancel(waiting)
         self._waiting = None
         session.ended()
-        self._connections.remove(self)
+        self._connections.remove(self, session)
 
     def pause_writing(self) -> None:
         self._outbox = self._outbox or Outbox(self._connections.outbox_bytes)
@@ -205,7 +205,11 @@ class WebSocket(asyncio.Protocol):
             case Opcode.TEXT | Opcode.CONT:
                 self._text_received(frame)
             case Opcode.BINARY:
-                self._fail(CloseCode.UNSUPPORTED_DATA, "binary frames are not understood; send JSON text")
+                self.fail(
+                    CloseCode.UNSUPPORTED_DATA,
+                    ErrorCode.BAD_REQUEST,
+                    "binary frames are not understood; send JSON text",
+                )
             case Opcode.CLOSE:
                 self._peer_closed()
 
@@ -218,14 +222,10 @@ class WebSocket(asyncio.Protocol):
         try:
             text.decode()
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+            self.fail(CloseCode.INVALID_DATA, ErrorCode.BAD_REQUEST, "a text message must be UTF-8")
             return
         if self.session is not None:
             self.carry_out(self.session.receive(text, now=self._connections.now(), now_ms=self._connections.now_ms()))
-
-    def _fail(self, code: CloseCode, message: str) -> None:
-        if self.session is not None:
-            self.carry_out(self.session.fail(code, ErrorCode.BAD_REQUEST, message, now=self._connections.now()))
 
     def _refuse_size(self) -> None:
         """The protocol has put a 1009 into its output already: say why before that goes out."""
@@ -244,12 +244,12 @@ class WebSocket(asyncio.Protocol):
             return
         if self._protocol.close_sent is None or self._protocol.close_rcvd_then_sent:
             self.close_code = received.code
-        self.session.peer_closing(self._connections.now())
+        self.session.closing(self._connections.now())
         self._connections.wake_at(self, self.session.next_tick())
 
     # Effects --------------------------------------------------------------------------------------------------------
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:
+    def carry_out(self, effects: Iterable[Effect]) -> None:  # noqa: C901 - flat, one case an effect
         """Do what the session wants, in order."""
         for effect in effects:
             match effect:
@@ -262,17 +262,22 @@ class WebSocket(asyncio.Protocol):
                 case CancelJoin(ticket=ticket):
                     self._cancel_join(ticket)
                 case Leave(room=room):
-                    self._connections.leave(self, room)
+                    self._leave(room)
                 case ValidateKey(key_hash=key_hash):
                     self._connections.validate(key_hash, self._decided)
-                case Register(decision=decision):
-                    self._register(decision)
+                case Register():
+                    self._register()
                 case Seen():
-                    self._connections.seen(self)
+                    self._seen()
                 case Close(code=code, reason=reason):
                     self._close(code, reason)
                 case Abort():
                     self.abort()
+
+    def fail(self, code: CloseCode, error: ErrorCode, message: str, *, retryable: bool = False) -> None:
+        """Say why, then close."""
+        if self.session is not None:
+            self.carry_out(self.session.fail(code, error, message, now=self._connections.now(), retryable=retryable))
 
     def push(self, payload: bytes) -> None:
         """Send a push that no command asked for."""
@@ -310,10 +315,18 @@ class WebSocket(asyncio.Protocol):
         if decision.expires_at is not None:
             self._connections.wake_at(self, session.next_tick())
 
-    def _register(self, decision: Decision) -> None:
+    def _register(self) -> None:
         if self.session is not None:
             self._protocol.max_message_size = self.session.limits.message_bytes
-            self._connections.register(self, decision)
+            self._connections.register(self, self.session)
+
+    def _seen(self) -> None:
+        if self.session is not None:
+            self._connections.seen(self.session)
+
+    def _leave(self, room: Room) -> None:
+        if self.session is not None:
+            self._connections.leave(self, self.session, room)
 
     def _join(self, ticket: int, rooms: tuple[Room, ...]) -> None:
         done, failed = partial(self._joined, ticket, rooms), partial(self._join_failed, ticket)
@@ -326,7 +339,7 @@ class WebSocket(asyncio.Protocol):
         if self.session is not None:
             fresh = [room for room in rooms if room.id not in self.session.rooms]
             self.carry_out(self.session.joined(ticket))
-            self._connections.subscribed(self, fresh)
+            self._connections.subscribed(self.session, fresh)
 
     def _join_failed(self, ticket: int, message: str) -> None:
         self._forget_waiting(ticket)

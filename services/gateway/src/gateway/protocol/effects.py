@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.events import Decision
 from common.identifiers import KeyHash
 from common.rooms import Room
 from gateway.protocol.commands import CommandId
@@ -43,8 +42,6 @@ class ValidateKey:
 @dataclass(frozen=True, slots=True)
 class Register:
     """The connection was authenticated: tell the registry, count it for its key and user."""
-
-    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)

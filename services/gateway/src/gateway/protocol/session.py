@@ -17,7 +17,6 @@ from common.errors import ErrorCode
 from common.events import Decision
 from common.identifiers import ConnectionId, KeyHash, RoomId
 from common.limits import Limits
-from common.permissions import may_see_user, may_subscribe
 from common.rooms import Room
 from gateway.limits import Window
 from gateway.protocol import replies
@@ -48,6 +47,8 @@ from gateway.protocol.effects import (
     ValidateKey,
 )
 from gateway.protocol.replies import Notice, Timing
+from gateway.protocol.rules import Pending, refuse_subscribe
+from gateway.protocol.schedule import Schedule
 
 MAX_WAITING_COMMANDS = 32
 CLOSE_TIMEOUT_SECONDS = 5.0
@@ -72,31 +73,19 @@ class Profile:
     """The cursor of a channel, as far as this gateway has delivered it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A subscribe whose rooms are not active everywhere yet."""
-
-    id: CommandId | None
-    rooms: tuple[Room, ...]
-
-
 class Session:
     """`now` is monotonic seconds, `now_ms` milliseconds since 1970; methods return what is to be done, in order."""
 
     __slots__ = (
         "_changes",
         "_command_id",
-        "_deadline",
-        "_heard",
-        "_heard_told",
-        "_heartbeat_at",
         "_limits",
         "_messages",
         "_profile",
+        "_schedule",
         "_started",
         "_tickets",
         "_waiting",
-        "_warned",
         "decision",
         "id",
         "key_hash",
@@ -114,15 +103,13 @@ class Session:
         self.pending: dict[int, Pending] | None = None
         self._profile = profile
         self._limits = profile.limits
-        self._started = self._heard = self._heard_told = now
-        self._heartbeat_at = now + profile.timing.heartbeat_interval
-        self._deadline = now + profile.timing.auth_timeout
+        self._started = now
+        self._schedule = Schedule(profile.timing, now=now)
         self._messages = Window()
         self._changes = Window()
         self._waiting: list[bytes] | None = None
         self._command_id: CommandId | None = None
         self._tickets = 0
-        self._warned = False
 
     @property
     def user(self) -> str | None:
@@ -155,12 +142,12 @@ class Session:
         self.decision = decision
         if decision.limits:
             self._limits = self._profile.limits.with_overrides(decision.limits)
-        self._deadline = self._end_of_life(decision, now, now_ms)
+        self._schedule.live_until(self._end_of_life(decision, now, now_ms))
         answer = replies.authenticated(
             self._command_id, user=decision.user, permissions=decision.permissions, limits=self._limits
         )
         self._command_id = None
-        effects: list[Effect] = [Register(decision), Send(answer)]
+        effects: list[Effect] = [Register(), Send(answer)]
         waiting, self._waiting = self._waiting or (), None
         for text in waiting:
             effects += self._take(text, now=now, now_ms=now_ms)
@@ -168,7 +155,7 @@ class Session:
 
     def _authenticate(self, command_id: CommandId | None, api_key: str, now: float) -> Effect:
         self.state = State.AUTHENTICATING
-        self._deadline = now + self._profile.timing.auth_timeout
+        self._schedule.deadline = now + self._profile.timing.auth_timeout
         self._command_id = command_id
         self.key_hash = self._profile.hash_key(api_key)
         return ValidateKey(self.key_hash)
@@ -243,44 +230,19 @@ class Session:
                 return (self._error(ErrorCode.API_KEY_REQUIRED, "authenticate first", command_id=command.id),)
 
     def _subscribe(self, command: Subscribe, now: float) -> tuple[Effect, ...]:
-        refusal = self._refusal(command) or self._too_many_changes(command.id, now)
-        if refusal is not None:
-            return (refusal,)
-        self._tickets += 1
-        self.pending = self.pending or {}
-        self.pending[self._tickets] = Pending(command.id, command.rooms)
-        return (Join(self._tickets, command.rooms),)
-
-    def _refusal(self, command: Subscribe) -> Send | None:
-        permissions = self.decision.permissions if self.decision is not None else frozenset[str]()
-        for room in command.rooms:
-            channel, user = room.channel, room.filter.user_id
-            if not may_subscribe(permissions, channel):
-                message = f"the key has no permission channel:{channel.value}"
-                return self._error(ErrorCode.PERMISSION_DENIED, message, command_id=command.id, field="channel")
-            if user is not None and not may_see_user(permissions, self.user, user):
-                message = "the key may filter by its own user only; others need users:*"
-                return self._error(ErrorCode.PERMISSION_DENIED, message, command_id=command.id, field="filters.userId")
-        if command.id is not None and any(pending.id == command.id for pending in (self.pending or {}).values()):
-            return self._error(
-                ErrorCode.BAD_REQUEST,
-                "a subscribe with this id is still being answered",
-                command_id=command.id,
-                field="id",
-            )
-        return self._too_many_subscriptions(command)
-
-    def _too_many_subscriptions(self, command: Subscribe) -> Send | None:
-        limit = self._limits.subscriptions
-        if limit is None:
-            return None
-        wanted = {room.id for pending in (self.pending or {}).values() for room in pending.rooms}
-        wanted.update(room.id for room in command.rooms)
-        if len(wanted.union(self.rooms)) <= limit:
-            return None
-        return self._error(
-            ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"more than {limit} subscriptions", command_id=command.id, field="channel"
+        pending = self.pending or {}
+        decision = self.decision or Decision(allowed=False)
+        refused = refuse_subscribe(
+            command, decision, held=self.rooms, pending=pending.values(), most=self._limits.subscriptions
         )
+        if refused is not None:
+            return (self._error(refused.code, refused.message, command_id=command.id, field=refused.field),)
+        too_many = self._too_many_changes(command.id, now)
+        if too_many is not None:
+            return (too_many,)
+        self._tickets += 1
+        self.pending = {**pending, self._tickets: Pending(command.id, command.rooms)}
+        return (Join(self._tickets, command.rooms),)
 
     def _too_many_changes(self, command_id: CommandId | None, now: float) -> Send | None:
         limit = self._limits.subscription_changes_per_minute
@@ -356,32 +318,29 @@ class Session:
 
     def heard(self, now: float) -> None:
         """Bytes came: a message, a pong, anything."""
-        self._heard = now
+        if self.state not in (State.CLOSING, State.CLOSED):
+            self._schedule.heard = now
 
     def next_tick(self) -> float:
         """When `tick` has something to do next."""
-        if self.state is State.CLOSING:
-            return self._deadline
-        timing = self._profile.timing
-        due = min(self._heartbeat_at, self._heard + timing.idle_timeout, self._deadline)
-        if self.state is State.READY and not self._warned:
-            due = min(due, self._deadline - self._notice_time())
-        return due
+        return self._schedule.next()
 
     def tick(self, *, now: float, now_ms: int, sent: int) -> tuple[Effect, ...]:
         """Do what time asks for. Safe to call early or late; `sent` is the number of updates sent so far."""
         if self.state is State.CLOSED:
             return ()
-        if self.state is State.CLOSING:
-            return (Abort(),) if now >= self._deadline else ()
-        if now >= self._deadline:
+        if self._schedule.is_over(now):
             return self._overdue(now)
-        if now >= self._heard + self._profile.timing.idle_timeout:
+        if self._schedule.is_idle(now):
             return self.close(CloseCode.IDLE, "nothing heard", now=now)
-        return (*self._expiring(now), *self._heartbeat(now, now_ms, sent))
+        warning = self._warning(now) if self._schedule.take_warning(now) else ()
+        heartbeat = self._heartbeat(now_ms, sent) if self._schedule.take_heartbeat(now) else ()
+        return (*warning, *heartbeat)
 
     def _overdue(self, now: float) -> tuple[Effect, ...]:
         match self.state:
+            case State.CLOSING:
+                return (Abort(),)
             case State.READY:
                 return self.close(CloseCode.LIFETIME_REACHED, "the connection or its key has reached its end", now=now)
             case State.AUTHENTICATING:
@@ -391,26 +350,17 @@ class Session:
                 message = f"no API key within {self._profile.timing.auth_timeout:g} s"
                 return self.fail(CloseCode.AUTHENTICATION_TIMEOUT, ErrorCode.API_KEY_REQUIRED, message, now=now)
 
-    def _notice_time(self) -> float:
-        timing = self._profile.timing
-        return min(timing.expiring_notice, timing.lifetime / 10)
+    def _warning(self, now: float) -> tuple[Effect, ...]:
+        return (
+            Send(replies.notice(Notice.EXPIRING, f"this connection ends in {self._schedule.deadline - now:.0f} s")),
+        )
 
-    def _expiring(self, now: float) -> tuple[Effect, ...]:
-        if self.state is not State.READY or self._warned or now < self._deadline - self._notice_time():
-            return ()
-        self._warned = True
-        return (Send(replies.notice(Notice.EXPIRING, f"this connection ends in {self._deadline - now:.0f} s")),)
-
-    def _heartbeat(self, now: float, now_ms: int, sent: int) -> tuple[Effect, ...]:
-        if now < self._heartbeat_at:
-            return ()
-        self._heartbeat_at = now + self._profile.timing.heartbeat_interval
+    def _heartbeat(self, now_ms: int, sent: int) -> tuple[Effect, ...]:
         if self.state is not State.READY:
             return (SendPing(),)
         channels = dict.fromkeys(room.channel.value for room in self.rooms.values())
         cursors = {channel: self._profile.cursor(channel) for channel in channels}
-        seen = (Seen(),) if self._heard > self._heard_told else ()
-        self._heard_told = self._heard
+        seen = (Seen(),) if self._schedule.take_heard() else ()
         return (*seen, Send(replies.heartbeat(now_ms=now_ms, sent=sent, cursors=cursors)), SendPing())
 
     # Ending ---------------------------------------------------------------------------------------------------------
@@ -429,18 +379,14 @@ class Session:
     def close(self, code: CloseCode, reason: str, *, now: float, notice: bytes | None = None) -> tuple[Effect, ...]:
         if self.state in (State.CLOSING, State.CLOSED):
             return ()
-        self.state = State.CLOSING
-        self._deadline = now + CLOSE_TIMEOUT_SECONDS
+        self.closing(now)
         said = () if notice is None else (Send(notice),)
         return (*said, Close(code, reason))
 
-    def revoked(self, *, now: float) -> tuple[Effect, ...]:
-        return self.fail(CloseCode.KEY_REVOKED, ErrorCode.INVALID_API_KEY, "the API key was revoked", now=now)
-
-    def peer_closing(self, now: float) -> None:
-        """The client began the closing handshake."""
+    def closing(self, now: float) -> None:
+        """The closing handshake has begun; it may take some seconds."""
         self.state = State.CLOSING
-        self._deadline = now + CLOSE_TIMEOUT_SECONDS
+        self._schedule.end_at(now + CLOSE_TIMEOUT_SECONDS)
 
     def ended(self) -> None:
         self.state = State.CLOSED
