@@ -37,9 +37,9 @@ def validator(payload: dict[str, Any]) -> Draft7Validator:
     return Draft7Validator({"allOf": [payload], "components": asyncapi()["components"]})
 
 
-def json_examples(path: Path) -> Iterator[Any]:
-    """What the document shows in its blocks of JSON."""
-    return map(json.loads, _BLOCK.findall(path.read_text()))
+def json_examples(text: str) -> Iterator[Any]:
+    """What a document shows in its blocks of JSON."""
+    return map(json.loads, _BLOCK.findall(text))
 
 
 def resolve(reference: str) -> Any:

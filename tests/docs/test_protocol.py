@@ -12,6 +12,8 @@ from common.errors import ErrorCode
 from common.filters import Filter
 from common.limits import NAMES
 from common.permissions import KNOWN
+from common.topics import Topics
+from gateway.broadcasts import read_broadcast
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.commands import parse_command
 from gateway.protocol.replies import Notice
@@ -20,8 +22,8 @@ from tests.docs.documents import PROTOCOL, asyncapi, json_examples, validator
 TEXT = PROTOCOL.read_text()
 LINES = TEXT.splitlines()
 COMMANDS = {"authenticate", "auth", "subscribe", "unsubscribe", "unsubscribe_all", "list", "ping"}
-EXAMPLES = [example for example in json_examples(PROTOCOL) if isinstance(example, dict)]
-TYPED = [example for example in EXAMPLES if "type" in example or "auth" in example]
+SOCKET, _, HTTP = TEXT.partition("\n## HTTP\n")
+EXAMPLES = list(json_examples(SOCKET))
 PAYLOADS = {
     name: asyncapi()["components"]["messages"][reference["$ref"].rsplit("/", 1)[1]]["payload"]
     for reference in asyncapi()["channels"]["realtime"]["messages"].values()
@@ -80,16 +82,22 @@ def test_each_filter_is_explained() -> None:
     assert [name for name in every.to_json() if not rows(f"`{name}`")] == []
 
 
-@pytest.mark.parametrize("example", TYPED, ids=str)
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_an_example_is_what_its_schema_says(example: dict[str, Any]) -> None:
     validator(PAYLOADS[kind(example)]).validate(example)
 
 
-@pytest.mark.parametrize("example", [example for example in TYPED if kind(example) in COMMANDS], ids=str)
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if kind(example) in COMMANDS], ids=str)
 def test_a_command_that_is_shown_is_understood(example: dict[str, Any]) -> None:
     parse_command(orjson.dumps(example))
 
 
+def test_the_broadcast_that_is_shown_is_taken() -> None:
+    shown = [example for example in json_examples(HTTP) if example.get("type") == "broadcast"]
+    validator({"$ref": "#/components/schemas/OperatorBroadcast"}).validate(shown[0])
+    assert [record.topic for record in read_broadcast(orjson.dumps(shown[0]), Topics())] == [Topics().system]
+
+
 def test_each_command_and_each_push_is_shown() -> None:
-    shown = {kind(example) for example in TYPED}
+    shown = {kind(example) for example in EXAMPLES}
     assert set(PAYLOADS) - set(CHANNEL_OF_TYPE) - shown == set()
