@@ -96,12 +96,17 @@ class App:
             revocations = await wait_for("kafka", self.revocations.open, errors=KAFKA_AWAY, stop=stop)
             stack.push_async_callback(revocations.stop)
             self.readiness.available("revocations")
-            background += [
+            tasks = [
                 group.create_task(self.records.run(producer)),
                 group.create_task(self.revocations.run(revocations)),
                 group.create_task(watch(self.readiness, self.redis, producer)),
             ]
+            background += tasks
             await self.tenancy.run(stop)
+            # Before the clients that they use are stopped.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
         specs = self.settings.topics().specs()
