@@ -50,7 +50,8 @@ class Broadcast:
         self._topics = topics
         self._hash_key = hash_key
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
+        """202 with where each record is, or the error."""
         try:
             await self._authorize(request)
             body = await _read_body(request)
@@ -120,7 +121,7 @@ def build_http(
 
     return Starlette(
         routes=[
-            Route("/v2/broadcast", broadcast, methods=["POST"]),
+            Route("/v2/broadcast", broadcast.answer, methods=["POST"]),
             Route("/v2/stats", show_stats),
             Route(websocket_path, upgrade_required),
             *health_routes(readiness),
