@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer and PyPI; the container tiers need Docker as well.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run services test test-containers test-compose check format lock
+.PHONY: help setup run services test test-containers test-compose check format env-example lock
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -41,12 +41,15 @@ test-compose: setup ## the whole system from docker-compose.yml, through HAProxy
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES:%=%/src) deploy/local tests
+	$(BIN)/mypy $(PACKAGES:%=%/src) deploy tests conftest.py
 	$(BIN)/lint-imports
 
 format: setup ## mend formatting and what lint can mend
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+env-example: setup ## write .env.example anew from the settings
+	@$(BIN)/python -m deploy.env_example >.env.example.new && mv .env.example.new .env.example
 
 lock: setup ## resolve requirements*.in anew into the lock files
 	$(BIN)/python -m pip install --quiet uv

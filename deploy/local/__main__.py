@@ -48,11 +48,11 @@ def run() -> int:
 
 
 def list_services() -> int:
-    """Print the running processes; status 1 when there are none."""
+    """Print the running processes."""
     entries = list(state.running())
     if not entries:
         say("Nothing is running; `make run` starts it.")
-        return 1
+        return 0
     say(f"{'SERVICE':<9}{'PID':>8}  {'WHERE':<24}LOG")
     for entry in entries:
         say(f"{entry.name:<9}{entry.pid:>8}  {entry.where:<24}{entry.log}")

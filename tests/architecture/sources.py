@@ -36,11 +36,17 @@ class Source:
                 yield node
 
     def strings(self) -> Iterator[tuple[int, str]]:
-        """Line and text of each string, pieces of f-strings included, docstrings not."""
+        """Line and text of each string, pieces of f-strings included; docstrings and names of loggers not."""
         notes = {id(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Expr)}
+        notes |= {id(call.args[0]) for call in self._loggers()}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Constant) and id(node) not in notes and isinstance(node.value, str | bytes):
                 yield node.lineno, node.value if isinstance(node.value, str) else node.value.decode(errors="replace")
+
+    def _loggers(self) -> Iterator[ast.Call]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_logger":
+                yield node
 
 
 @cache

@@ -12,7 +12,7 @@ from tests.architecture.sources import sources
 LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 CONTRACT = next(contract for contract in LINTER if contract["name"].startswith("Pure modules"))
 PURE: list[str] = CONTRACT["source_modules"]
-FORBIDDEN = frozenset({*CONTRACT["forbidden_modules"], "asyncio", "datetime", "random", "socket", "threading", "time"})
+FORBIDDEN = frozenset({*CONTRACT["forbidden_modules"], "random", "socket", "threading"})
 
 
 def belongs(module: str, package: str) -> bool:
