@@ -28,7 +28,7 @@ CALL_TIMEOUT_SECONDS = 2.0
 
 
 def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Redis:
-    """A client that connects when first used; close it with `aclose()`. Text in, text out.
+    """A client that connects when first used; close it with `aclose()`. Text in, text out; what is not UTF-8 comes as surrogates.
 
     A call fails with `RedisError` after 2 s at the latest for each try; one retry covers a connection that a restart has cut.
     """
@@ -40,6 +40,7 @@ def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Red
         db=settings.redis_db,
         ssl=settings.redis_ssl,
         decode_responses=True,
+        encoding_errors="surrogateescape",
         socket_timeout=CALL_TIMEOUT_SECONDS,
         socket_connect_timeout=CALL_TIMEOUT_SECONDS,
         max_connections=max_connections,

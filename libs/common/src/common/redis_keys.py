@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| `ws:connection:{id}` | hash | keyHash, user, gateway, slot, address, connectedAt, lastSeen (ms), subscriptions (room ids, space between) |
+| `ws:connection:{id}` | hash | keyHash, user, gateway, slot, address, connectedAt, lastSeen (ms), epoch (of the slot), subscriptions (room ids, space between) |
 | `ws:connections` | set | ids of all connections |
 | `ws:closed:{id}` | string | marks a connection as closed for 10 minutes, so that a late event does not bring it back |
 | `ws:room:{room}` | hash | channel, filter (JSON) |
@@ -12,6 +12,7 @@
 | `ws:slot:{n}:connections` | set | connection ids of the gateway in the slot |
 | `ws:slot:{n}:rooms` | hash | room -> interest record (JSON) |
 | `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:rooms` has not seen |
+| `ws:streams` | hash | channel -> epoch of its stream, as `rooms.interest` has it |
 | `ws:bridge` | string | which router bridges pub/sub; a lease |
 | `stream:{channel}:{partition}:generation` | string | last generation drawn |
 | `auth:key:{hash}` | hash | record (JSON), revokedAt (ms; once set it stays) |
@@ -25,6 +26,7 @@ from common.identifiers import ConnectionId, KeyHash, RoomId, Slot
 
 CONNECTIONS = "ws:connections"
 INTEREST_OFFSETS = "ws:interest:offsets"
+STREAMS = "ws:streams"
 BRIDGE_LEASE = "ws:bridge"
 BRIDGE_CHANNELS = "events:*"
 AUTH_KEYS = "auth:key:*"

@@ -1,12 +1,13 @@
 """Interest: which slots want which rooms, folded from the records of `rooms.interest`. Pure.
 
-A slot has one holder at a time, known by its fencing epoch. Whatever record tells a newer epoch than the known one voids what older
-holders wanted; records of older epochs are passed over, and those of an epoch under which the slot was emptied. So all rooms of a slot in the index are of its known epoch.
+A slot has one holder at a time, known by its fencing epoch. Whatever record tells a newer epoch than the known one voids what
+older holders wanted; records of older epochs are passed over, and those of an epoch under which the slot was emptied. So all
+rooms of a slot in the index are of its known epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -21,12 +22,24 @@ from common.topics import STREAM_PREFIX, parse_interest_key
 from router.index import RoomsIndex
 
 EPOCH_HEADER = "epoch"
-"""Header of a null record, optional: the fencing epoch up to which the room is taken back."""
+"""Header of a null record, optional: the fencing epoch under which the room was wanted; newer holders still want it."""
 _ANY_NUMBER = 2**31
 
 
 class UnreadableInterest(DefistreamError):
     """A record of `rooms.interest` that means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """A slot wants a room no more; `epoch`: unless a newer holder does."""
+
+    slot: Slot
+    room: RoomId
+    epoch: FencingEpoch | None
+
+
+Change = Interest | SlotTaken | StreamCreated | Off
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,28 @@ class Wanted:
 class Holder:
     epoch: FencingEpoch
     gateway: GatewayId | None
+
+
+def read_interest(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> Change | None:
+    """What a record says, `None` for the removal of a slot or stream record. Raises `UnreadableInterest`."""
+    name = key or b""
+    try:
+        if name.startswith(STREAM_PREFIX.encode()):
+            return StreamCreated.model_validate_json(value) if value is not None else None
+        parsed = parse_interest_key(name)
+        if parsed is None:
+            raise UnreadableInterest(f"unknown key {name[:64]!r}")
+        slot, room = parsed
+        if value is None:
+            return Off(slot, room, _epoch(headers)) if room is not None else None
+        return SlotTaken.model_validate_json(value) if room is None else Interest.model_validate_json(value)
+    except ValidationError as error:
+        raise UnreadableInterest(str(error).replace("\n", " ")) from error
+
+
+def _epoch(headers: Iterable[tuple[str, bytes]]) -> FencingEpoch | None:
+    text = dict(headers).get(EPOCH_HEADER, b"")
+    return FencingEpoch(int(text)) if text.isdigit() else None
 
 
 @dataclass(slots=True)
@@ -62,73 +97,52 @@ class InterestFold:
         """Slots that have a gateway."""
         return [slot for slot, holder in self.holders.items() if holder.gateway is not None]
 
-    def apply(
-        self,
-        partition: int,
-        offset: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Iterable[tuple[str, bytes]] = (),
-    ) -> Wanted | None:
-        """Take one record. Returns what is to be activated, also for a room that is on already.
+    def clear(self) -> None:
+        """Know nothing, as before the first record."""
+        for slot in self.holders:
+            self.index.forget(slot)
+        for held in (self.read, self.streams, self.holders):
+            held.clear()
 
-        Raises `UnreadableInterest`; the record counts as read.
+    def apply(self, change: Change) -> Wanted | None:
+        """Take what a record says. Returns what is to be activated, also for a room that is on already.
+
+        Raises `UnreadableInterest` when a filter is none.
         """
-        self.read[partition] = offset + 1
-        text = (key or b"").decode("utf-8", "replace")
-        if text.startswith(STREAM_PREFIX):
-            self._stream(value)
-            return None
-        parsed = parse_interest_key(key or b"")
-        if parsed is None:
-            raise UnreadableInterest(f"unknown key {text[:64]!r}")
-        slot, room = parsed
-        if value is None:
-            self._off(slot, room, dict(headers))
-            return None
-        try:
-            if room is None:
-                self.take(SlotTaken.model_validate_json(value))
-                return None
-            return self.want(Interest.model_validate_json(value))
-        except (ValidationError, FieldError) as error:
-            raise UnreadableInterest(str(error).splitlines()[0]) from error
+        match change:
+            case Interest():
+                return self._want(change)
+            case SlotTaken():
+                self._take(change.slot, Holder(change.epoch, change.gateway))
+            case StreamCreated():
+                self.streams[change.channel] = change.epoch
+            case Off():
+                if change.epoch is None or change.epoch >= self.epoch(change.slot):
+                    self.index.remove(change.slot, change.room)
+        return None
 
-    def take(self, taken: SlotTaken) -> None:
+    def _take(self, slot: Slot, holder: Holder) -> None:
         """A slot has a holder, or none: what older ones wanted is void."""
-        known = self.holders.get(taken.slot)
-        if known is not None and known.epoch > taken.epoch:
+        known = self.holders.get(slot)
+        if known is not None and known.epoch > holder.epoch:
             return
-        if taken.gateway is None or (known is not None and known.epoch < taken.epoch):
-            self.index.forget(taken.slot)
-        self.holders[taken.slot] = Holder(taken.epoch, taken.gateway)
+        if holder.gateway is None or (known is not None and known.epoch < holder.epoch):
+            self.index.forget(slot)
+        self.holders[slot] = holder
 
-    def want(self, interest: Interest) -> Wanted | None:
-        """Raises `FieldError` when the filter is none."""
+    def _want(self, interest: Interest) -> Wanted | None:
         known = self.holders.get(interest.slot)
-        if known is not None and (
-            interest.epoch < known.epoch or (interest.epoch == known.epoch and known.gateway is None)
-        ):
+        if known is not None and self._is_void(interest.epoch, known):
             return None
-        room = Room(interest.room, interest.channel, parse_filter(interest.filter, max_values=_ANY_NUMBER))
-        if known is None or known.epoch < interest.epoch:
-            self.take(SlotTaken(slot=interest.slot, epoch=interest.epoch, gateway=interest.gateway))
-        self.index.add(interest.slot, room)
-        return Wanted(interest.slot, room.id, room.channel, interest.request)
-
-    def _off(self, slot: Slot, room: RoomId | None, headers: Mapping[str, bytes]) -> None:
-        if room is None:
-            return
-        epoch = headers.get(EPOCH_HEADER, b"")
-        if epoch.isdigit() and int(epoch) < self.epoch(slot):
-            return
-        self.index.remove(slot, room)
-
-    def _stream(self, value: bytes | None) -> None:
-        if value is None:
-            return
         try:
-            created = StreamCreated.model_validate_json(value)
-        except ValidationError as error:
-            raise UnreadableInterest(str(error).splitlines()[0]) from error
-        self.streams[created.channel] = created.epoch
+            chosen = parse_filter(interest.filter, max_values=_ANY_NUMBER)
+        except FieldError as error:
+            raise UnreadableInterest(error.message) from error
+        if known is None or known.epoch < interest.epoch:
+            self._take(interest.slot, Holder(interest.epoch, interest.gateway))
+        self.index.add(interest.slot, Room(interest.room, interest.channel, chosen))
+        return Wanted(interest.slot, interest.room, interest.channel, interest.request)
+
+    @staticmethod
+    def _is_void(epoch: FencingEpoch, known: Holder) -> bool:
+        return epoch < known.epoch or (epoch == known.epoch and known.gateway is None)

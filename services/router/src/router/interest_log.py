@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from common import metrics
@@ -16,7 +16,7 @@ from common.events import StreamCreated
 from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
 from common.logs import describe, get_logger
 from common.topics import Topics, stream_key
-from router.interest import InterestFold, UnreadableInterest, Wanted
+from router.interest import InterestFold, UnreadableInterest, Wanted, read_interest
 from router.outgoing import Publisher
 
 log = get_logger("interest")
@@ -44,8 +44,7 @@ class InterestLog:
             numbers = await _partitions(consumer, self._topic)
             partitions = [TopicPartition(self._topic, number) for number in numbers]
             consumer.assign(partitions)
-            for each in partitions:
-                consumer.seek(each, self.fold.read.setdefault(each.partition, 0))
+            await self._seek(consumer, partitions)
         except BaseException:
             await consumer.stop()
             raise
@@ -100,23 +99,34 @@ class InterestLog:
         assert self._consumer is not None
         await self._consumer.end_offsets(sorted(self._consumer.assignment())[:1])
 
-    async def ensure_streams(
-        self, publisher: Publisher, channels: Iterable[str] = STREAMS, *, anew: bool = False
-    ) -> None:
-        """Give each of these channels that has none a stream epoch, and wait until it is read. Call after `catch_up`.
+    async def ensure_streams(self, publisher: Publisher, renewed: Collection[str] = ()) -> None:
+        """Give each channel that has none a stream epoch, and `renewed` ones a new one; wait until it is read.
 
-        `anew`: also to those that have one, because their log was made anew.
+        To be called after `catch_up`. Raises `KafkaError`.
         """
-        missing = [channel for channel in channels if anew or channel not in self.fold.streams]
+        missing = [channel for channel in STREAMS if channel in renewed or channel not in self.fold.streams]
         for channel in missing:
             record = StreamCreated(channel=channel, epoch=_new_epoch())
             await (await publisher.send(self._topic, record.encode(), stream_key(channel)))
         if missing:
             await self.catch_up()
 
+    async def _seek(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Go on where the fold has come to; from the beginning where it knows of another topic, made anew since."""
+        ends = await consumer.end_offsets(partitions)
+        read = self.fold.read
+        same = {each.partition for each in partitions} == set(read)
+        if read and not (same and all(read[each.partition] <= ends[each] for each in partitions)):
+            log.warning("interest_topic_made_anew")
+            self.fold.clear()
+        for each in partitions:
+            consumer.seek(each, self.fold.read.setdefault(each.partition, 0))
+
     def _apply(self, record: Any) -> Wanted | None:
+        self.fold.read[record.partition] = record.offset + 1
         try:
-            return self.fold.apply(record.partition, record.offset, record.key, record.value, record.headers)
+            change = read_interest(record.key, record.value, record.headers)
+            return self.fold.apply(change) if change is not None else None
         except UnreadableInterest as error:
             log.warning("interest_record_skipped", **describe(error))
             return None

@@ -75,11 +75,16 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._began: dict[Tick, float] = {}
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._taking = self._joined = False
+        self._renewed: Sequence[str] = ()
         self._failure: KafkaError | None = None
         self._settled = asyncio.Event()
         self._committing = asyncio.Lock()
         self._consumer: AIOKafkaConsumer
         self._producer: AIOKafkaProducer
+
+    def renew_streams(self, channels: Sequence[str]) -> None:
+        """The topics of these channels were made just now: their offsets begin anew, and so must their cursors."""
+        self._renewed = tuple(channels)
 
     async def check(self) -> None:
         """Raises `NotYet` until partitions are taken over for the first time, later `KafkaError` when the broker is away."""
@@ -196,7 +201,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         starts = await starting_offsets(self._consumer, assigned)
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
-        await self._interest.ensure_streams(self._producer)
+        await self._interest.ensure_streams(self._producer, self._renewed)
+        self._renewed = ()
         if assigned is not self._assigned or self._failure is not None:
             return
         for partition, start in starts.items():

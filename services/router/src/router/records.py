@@ -1,0 +1,200 @@
+"""Records: who is connected and who is in which room, written to Redis (keys and their meaning: `common.redis_keys`).
+
+Each write is one script, atomic and idempotent, and several go in one pipeline. Events of a connection may come in any order between
+the two topics: a closed connection leaves a mark that makes what comes late void, as does a newer fencing epoch of its slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from common import redis_keys
+from common.channels import Channel
+from common.events import (
+    ConnectionClosed,
+    ConnectionOpened,
+    ConnectionsSeen,
+    Interest,
+    SlotTaken,
+    StreamCreated,
+    Subscribed,
+    Unsubscribed,
+)
+from common.identifiers import ConnectionId, FencingEpoch, GatewayId, RoomId, Slot
+from common.redis import AsyncScript, Redis, load_script
+from router.interest import Change, Holder, Off
+
+BATCH = 200
+"""Connections that one script removes: 5 ms of Redis' time."""
+
+REAPER_PREFIX = "reaper:"
+"""Begins the name by which a router holds a slot that it cleans up."""
+
+Event = ConnectionOpened | ConnectionsSeen | ConnectionClosed | Subscribed | Unsubscribed
+
+_NAMED = (
+    redis_keys.closed(ConnectionId("%s")),
+    redis_keys.connection(ConnectionId("%s")),
+    redis_keys.room(RoomId("%s")),
+    redis_keys.room_members(RoomId("%s")),
+    redis_keys.channel_rooms(Channel.PRICES).replace(Channel.PRICES.value, "%s"),
+)
+
+
+class Records:
+    """Raises `RedisError` where Redis is away; the write is to be repeated then."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._opened = self._script("connection_opened")
+        self._subscribed = self._script("connection_subscribed")
+        self._unsubscribed = self._script("connection_unsubscribed")
+        self._seen = self._script("connections_seen")
+        self._removed = self._script("connections_removed")
+        self._changed = self._script("room_changed")
+        self._voided = self._script("rooms_voided")
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Write events in their order."""
+        if not events:
+            return
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for event in events:
+                await self._add(pipe, event)
+            await pipe.execute()
+
+    async def remove(
+        self, slot: Slot, connections: Sequence[ConnectionId], *, below: FencingEpoch | None = None
+    ) -> int:
+        """Remove connections with their memberships; `below`: only those of an older epoch. Returns how many had a record."""
+        removed = 0
+        for start in range(0, len(connections), BATCH):
+            removed += int(await self._remove(slot, connections[start : start + BATCH], self._redis, below))
+        return removed
+
+    async def connections_of(self, slot: Slot) -> Sequence[ConnectionId]:
+        found: Any = await self._redis.smembers(redis_keys.slot_connections(slot))
+        return [ConnectionId(each) for each in found]
+
+    # Interest -------------------------------------------------------------------------------------------------------------
+
+    async def interest_offsets(self) -> dict[int, int]:
+        """Partition of `rooms.interest` -> next offset that the records have not seen."""
+        found: Any = await self._redis.hgetall(redis_keys.INTEREST_OFFSETS)
+        return {int(partition): int(offset) for partition, offset in found.items()}
+
+    async def streams(self) -> dict[str, str]:
+        found: Any = await self._redis.hgetall(redis_keys.STREAMS)
+        return dict(found)
+
+    async def holders(self, slots: Sequence[Slot]) -> dict[Slot, Holder]:
+        """Who has which slot by the leases; a slot that was never leased is left out."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for slot in slots:
+                pipe.hmget(redis_keys.slot(slot), "epoch", "gateway")
+            found = await pipe.execute()
+        known = [(slot, epoch, gateway) for slot, (epoch, gateway) in zip(slots, found, strict=True) if epoch]
+        return {slot: Holder(FencingEpoch(int(epoch)), _gateway(gateway)) for slot, epoch, gateway in known}
+
+    async def rooms_of(self, slot: Slot) -> dict[RoomId, bytes]:
+        found: Any = await self._redis.hgetall(redis_keys.slot_rooms(slot))
+        return {RoomId(room): record.encode() for room, record in found.items()}
+
+    async def write_interest(self, changes: Sequence[Change], offsets: dict[int, int]) -> None:
+        """Write changes in their order together with the offsets up to which they were read: both or neither."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            for change in changes:
+                await self._add_interest(pipe, change)
+            pipe.hset(redis_keys.INTEREST_OFFSETS, mapping={str(key): value for key, value in offsets.items()})
+            await pipe.execute()
+
+    async def _add_interest(self, pipe: Any, change: Change) -> None:
+        match change:
+            case Interest():
+                await self._add_room(pipe, change.slot, change.room, change.epoch, change.encode())
+            case Off():
+                await self._add_room(pipe, change.slot, change.room, "" if change.epoch is None else change.epoch, b"")
+            case SlotTaken():
+                # Emptied under its own epoch: then that one's rooms are void as well.
+                below = change.epoch + (change.gateway is None)
+                await self._voided(keys=[redis_keys.slot_rooms(change.slot)], args=[below], client=pipe)
+            case StreamCreated():
+                pipe.hset(redis_keys.STREAMS, change.channel, change.epoch)
+
+    async def _add_room(self, pipe: Any, slot: Slot, room: RoomId, epoch: FencingEpoch | str, record: bytes) -> None:
+        await self._changed(keys=[redis_keys.slot_rooms(slot)], args=[room, epoch, record], client=pipe)
+
+    # Connections ----------------------------------------------------------------------------------------------------------
+
+    async def _add(self, pipe: Any, event: Event) -> None:
+        match event:
+            case ConnectionOpened():
+                await self._add_opened(pipe, event)
+            case ConnectionsSeen():
+                keys = [redis_keys.slot(event.slot), *map(redis_keys.connection, event.connections)]
+                await self._seen(
+                    keys=keys, args=[event.epoch, event.at, redis_keys.CONNECTION_TTL_SECONDS], client=pipe
+                )
+            case ConnectionClosed():
+                await self._remove(event.slot, [event.connection], pipe, None)
+            case Subscribed():
+                await self._add_subscribed(pipe, event)
+            case Unsubscribed():
+                keys = [redis_keys.connection(event.connection), *_room_keys(event.room)]
+                await self._unsubscribed(keys=keys, args=[event.connection, event.room], client=pipe)
+
+    async def _add_opened(self, pipe: Any, event: ConnectionOpened) -> None:
+        record: dict[str, str | int] = {
+            "id": event.connection,
+            "keyHash": event.key_hash,
+            "user": event.user or "",
+            "gateway": event.gateway,
+            "slot": event.slot,
+            "address": event.address,
+            "connectedAt": event.connected_at,
+            "lastSeen": event.at,
+        }
+        pairs: list[str | int] = [part for pair in record.items() for part in pair]
+        keys = [
+            *_connection_keys(event.slot, event.connection),
+            redis_keys.CONNECTIONS,
+            redis_keys.slot_connections(event.slot),
+        ]
+        args: list[str | int] = [event.epoch, redis_keys.CONNECTION_TTL_SECONDS, event.connection, *pairs]
+        await self._opened(keys=keys, args=args, client=pipe)
+
+    async def _add_subscribed(self, pipe: Any, event: Subscribed) -> None:
+        keys = [
+            *_connection_keys(event.slot, event.connection),
+            redis_keys.slot_connections(event.slot),
+            *_room_keys(event.room),
+        ]
+        chosen = orjson.dumps(event.filter, option=orjson.OPT_SORT_KEYS)
+        ttl = redis_keys.CONNECTION_TTL_SECONDS
+        args: list[str | int | bytes] = [event.epoch, ttl, event.connection, event.room, event.channel.value, chosen]
+        await self._subscribed(keys=keys, args=args, client=pipe)
+
+    async def _remove(self, slot: Slot, ids: Sequence[ConnectionId], client: Any, below: FencingEpoch | None) -> Any:
+        keys = [redis_keys.CONNECTIONS, redis_keys.slot_connections(slot)]
+        limit: str | int = "" if below is None else below
+        args: list[str | int] = [redis_keys.CLOSED_TTL_SECONDS, *_NAMED, limit, *ids]
+        return await self._removed(keys=keys, args=args, client=client)
+
+    def _script(self, name: str) -> AsyncScript:
+        return load_script(self._redis, "router", name)
+
+
+def _gateway(name: str | None) -> GatewayId | None:
+    return GatewayId(name) if name and not name.startswith(REAPER_PREFIX) else None
+
+
+def _connection_keys(slot: Slot, connection: ConnectionId) -> list[str]:
+    return [redis_keys.closed(connection), redis_keys.slot(slot), redis_keys.connection(connection)]
+
+
+def _room_keys(room: RoomId) -> list[str]:
+    channel = room.partition(":")[0]
+    return [redis_keys.room(room), redis_keys.room_members(room), _NAMED[-1].replace("%s", channel)]
