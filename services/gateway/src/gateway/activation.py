@@ -47,7 +47,7 @@ class RoomState:
     """Partition and offset of the interest record, known once the broker acknowledged it."""
     active: set[int] = field(default_factory=set)
     recovering: set[int] = field(default_factory=set)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: dict[Waiting, None] = field(default_factory=dict)
     holders: int = 0
     """Connections in the room, and subscribes that wait for it."""
 
@@ -86,8 +86,7 @@ class Activation:
                 state = self._rooms[room.id] = RoomState(room)
                 self._ask(state, now)
             state.holders += 1
-            if not self._is_active(state):
-                state.waiting.append(waiting)
+            state.waiting[waiting] = None
         self._finish_if_active(waiting)
 
     def cancel(self, waiting: Waiting) -> None:
@@ -95,8 +94,8 @@ class Activation:
         for room in waiting.rooms:
             state = self._rooms.get(room.id)
             if state is not None and waiting in state.waiting:
-                state.waiting.remove(waiting)
-            self.leave(room)
+                del state.waiting[waiting]
+                self.leave(room)
 
     def leave(self, room: Room) -> None:
         """One holder less; the last one takes the interest back."""
@@ -126,23 +125,20 @@ class Activation:
             state.recovering.remove(partition)
             self._recovering(state.room.channel.value, partition, -1)
         state.active.add(partition)
-        if self._is_active(state) and not state.recovering:
+        if self._is_active(state):
             self._unsettled.pop(room_id, None)
-            ready, state.waiting = state.waiting, []
-            for waiting in ready:
+            for waiting in list(state.waiting):
                 self._finish_if_active(waiting)
 
     def took_over(self, channel: str, partition: int, record: TookOver, *, now: float) -> None:
         """A new owner: rooms whose interest it has not read are asked for again."""
         for state in self._rooms.values():
-            if state.room.channel.value != channel or partition not in state.active or state.written is None:
+            if state.room.channel.value != channel or partition not in state.active or _has_read(record, state):
                 continue
-            interest_partition, offset = state.written
-            if offset >= record.interest.get(interest_partition, 0):
-                if partition not in state.recovering:
-                    state.recovering.add(partition)
-                    self._recovering(channel, partition, 1)
-                self._ask(state, now)
+            if partition not in state.recovering:
+                state.recovering.add(partition)
+                self._recovering(channel, partition, 1)
+            self._ask(state, now)
 
     def tick(self, now: float) -> None:
         """Ask again for what was not answered within `retry`; fail the subscribes that waited for `timeout`."""
@@ -171,8 +167,19 @@ class Activation:
         self._interest.want(state.room, state.request)
 
     def _is_active(self, state: RoomState) -> bool:
-        return len(state.active) >= self._partitions(state.room.channel.value)
+        return len(state.active) >= self._partitions(state.room.channel.value) and not state.recovering
 
     def _finish_if_active(self, waiting: Waiting) -> None:
-        if all(self._is_active(self._rooms[room.id]) for room in waiting.rooms):
+        states = [self._rooms[room.id] for room in waiting.rooms]
+        if all(map(self._is_active, states)):
+            for state in states:
+                del state.waiting[waiting]
             waiting.done()
+
+
+def _has_read(record: TookOver, state: RoomState) -> bool:
+    """Whether a new owner knows the room; it cannot be counted on where the broker has not said yet where the record is."""
+    if state.written is None:
+        return False
+    partition, offset = state.written
+    return offset < record.interest.get(partition, 0)

@@ -22,6 +22,10 @@ class Source:
     recovering: int = 0
     """Rooms that are being asked for again; while there are any, `told` stays."""
 
+    def anew(self) -> Source:
+        """The same partition of a new topic: its owners, and the rooms that wait for them, are still the same."""
+        return Source(generation=self.generation, recovering=self.recovering)
+
 
 @dataclass(slots=True)
 class Stream:
@@ -50,14 +54,14 @@ class Positions:
         A new stream epoch means a new topic whose offsets start again: what was known of the old one is forgotten.
         """
         source = self.source(channel, partition)
+        if generation < source.generation:
+            return None
         stream = self._streams[channel]
         if epoch != stream.epoch:
             if stream.epoch and generation > source.generation:
-                stream.sources = {partition: Source(generation=source.generation)}
+                stream.sources = {number: each.anew() for number, each in stream.sources.items()}
                 source = stream.sources[partition]
             stream.epoch, stream.text = epoch, None
-        if generation < source.generation:
-            return None
         source.generation = generation
         return source
 

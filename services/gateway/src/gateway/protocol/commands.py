@@ -138,6 +138,7 @@ def _parse_key(message: Mapping[str, Any]) -> str:
     holder, prefix = (auth, "auth.") if auth is not None else (message, "")
     key = holder.get("apiKey", holder.get("api_key"))
     field = f"{prefix}apiKey"
+    key = key.strip() if isinstance(key, str) else key
     if key is None or key == "":
         raise CommandError(
             ErrorCode.API_KEY_REQUIRED, f"{field} is missing", field=field, command_id=_parse_id(message)
@@ -146,7 +147,7 @@ def _parse_key(message: Mapping[str, Any]) -> str:
         raise FieldError(f"{field} must be a string", field=field)
     if len(key) > MAX_KEY_LENGTH:
         raise FieldError(f"{field} must have at most {MAX_KEY_LENGTH} characters", field=field)
-    return key.strip()
+    return key
 
 
 def _parse_rooms(message: Mapping[str, Any], max_values: int) -> tuple[Room, ...]:
