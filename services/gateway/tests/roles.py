@@ -1,0 +1,147 @@
+"""Small in-memory parts that play the roles which the gateway's parts ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from hypothesis import settings
+
+from common.channels import Channel
+from common.deliveries import VERSION, Delivery, Item, Routed, Segment
+from common.filters import parse_filter
+from common.identifiers import RoomId
+from common.rooms import Room, room_of
+from gateway.activation import Waiting
+
+STREAM = "k3f9"
+
+examples = settings(max_examples=40, deadline=None)
+"""Enough to find what is wrong in a second; a busy machine fails nothing."""
+
+
+def room(channel: str = "prices", **filters: Any) -> Room:
+    """The room of a channel and a filter, written as on the wire."""
+    return room_of(Channel(channel), parse_filter(filters or None))
+
+
+def tokens(*token_ids: str) -> Room:
+    return room(tokenIds=list(token_ids))
+
+
+class RecordingInterest:
+    """What the gateway wants at present, and each record as it was written: `(room id, request)`, request `None` for "no more"."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[RoomId, int | None]] = []
+
+    def want(self, room: Room, request: int) -> None:
+        self.records.append((room.id, request))
+
+    def unwant(self, room: Room) -> None:
+        self.records.append((room.id, None))
+
+    @property
+    def wanted(self) -> set[RoomId]:
+        return {room_id for room_id, request in dict(self.records).items() if request is not None}
+
+    def request(self, room: Room) -> int:
+        """Number of the latest record of a room."""
+        return max(request for room_id, request in self.records if room_id == room.id and request is not None)
+
+    def requests(self, room: Room) -> int:
+        """How many records asked for the room."""
+        return sum(room_id == room.id and request is not None for room_id, request in self.records)
+
+
+class Subscribe:
+    """A subscribe that waits for its rooms, and what became of it."""
+
+    def __init__(self, *rooms: Room, since: float = 0.0) -> None:
+        self.outcomes: list[str] = []
+        self.waiting = Waiting(rooms, since, lambda: self.outcomes.append("done"), self.outcomes.append)
+
+    @property
+    def outcome(self) -> str | None:
+        """`done`, the reason of a failure, or `None` as long as it waits."""
+        assert len(self.outcomes) <= 1, f"answered more than once: {self.outcomes}"
+        return self.outcomes[0] if self.outcomes else None
+
+
+class RecordingMember:
+    """A connection that keeps the frames it was to write, one list a write."""
+
+    def __init__(self, user: str | None = None) -> None:
+        self.frames: list[bytes] = []
+        self.writes: list[list[bytes]] = []
+        self._user = user
+
+    @property
+    def user(self) -> str | None:
+        return self._user
+
+    def flush(self) -> None:
+        self.writes.append(list(self.frames))
+        self.frames.clear()
+
+    @property
+    def got(self) -> list[str]:
+        """The bodies of all frames written, in order; they are short, so that a frame's head has two bytes."""
+        return [frame[2:].decode() for write in self.writes for frame in write]
+
+
+def delivery(*items: Item, channel: str = "prices", partition: int = 0, generation: int = 1) -> Delivery:
+    """A record of `deliveries` with one segment."""
+    return Delivery(VERSION, 1, 0, [Segment(channel, partition, generation, STREAM, list(items))])
+
+
+def routed(offset: int, *rooms: Room, user: str | None = None) -> Routed:
+    """An update whose body is its offset."""
+    return Routed(offset, [each.id for each in rooms], f"{offset}".encode(), 0, user)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record as the broker has it."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+
+    @property
+    def json(self) -> dict[str, Any]:
+        assert self.value is not None
+        found: dict[str, Any] = orjson.loads(self.value)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    topic: str
+    partition: int
+    offset: int
+
+
+class MemoryProducer:
+    """A producer whose broker is a list for each topic, of one partition; `readers` are told of each record of theirs."""
+
+    def __init__(self, readers: Mapping[str, Callable[[Written], None]] | None = None) -> None:
+        self.written: list[Written] = []
+        self._readers = readers or {}
+
+    async def send(self, topic: str, value: bytes | None, *, key: bytes | None = None) -> asyncio.Future[Metadata]:
+        record = Written(topic, key, value)
+        offset = len(self.on(topic))
+        self.written.append(record)
+        acknowledged: asyncio.Future[Metadata] = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(Metadata(topic, 0, offset))
+        if (reader := self._readers.get(topic)) is not None:
+            asyncio.get_running_loop().call_soon(reader, record)
+        return acknowledged
+
+    def on(self, topic: str) -> list[Written]:
+        """The records of a topic, in order."""
+        return [record for record in self.written if record.topic == topic]
