@@ -128,7 +128,9 @@ class Activation:
         if self._is_active(state):
             self._unsettled.pop(room_id, None)
             for waiting in list(state.waiting):
-                self._finish_if_active(waiting)
+                # One that is done may end its connection, and with it what else that waits for.
+                if waiting in state.waiting:
+                    self._finish_if_active(waiting)
 
     def took_over(self, channel: str, partition: int, record: TookOver, *, now: float) -> None:
         """A new owner: rooms whose interest it has not read are asked for again."""
@@ -144,6 +146,8 @@ class Activation:
         """Ask again for what was not answered within `retry`; fail the subscribes that waited for `timeout`."""
         for state in list(self._unsettled.values()):
             for waiting in [each for each in state.waiting if now - each.since >= self._timeout]:
+                if waiting not in state.waiting:
+                    continue
                 self.cancel(waiting)
                 waiting.failed("the update stream did not answer in time; try again")
             if state.room.id in self._unsettled and now - state.asked_at >= self._retry:

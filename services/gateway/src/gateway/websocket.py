@@ -96,8 +96,8 @@ class WebSocket(asyncio.Protocol):
                 self._frame_received(event)
             elif isinstance(event, Request):
                 self._handshake(event)
-        if self.session is not None and isinstance(self._protocol.parser_exc, PayloadTooBig):
-            self._refuse_size()
+        if self._protocol.parser_exc is not None:
+            self._protocol_failed(self._protocol.parser_exc)
         self._flush_protocol()
 
     def eof_received(self) -> None:
@@ -105,13 +105,10 @@ class WebSocket(asyncio.Protocol):
         self._flush_protocol()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        session, self.frames = self.session, []
-        self._outbox = None
+        session = self.session
         if session is None:
             return
-        for waiting in (self._waiting or {}).values():
-            self._connections.hub.activation.cancel(waiting)
-        self._waiting = None
+        self._withdraw(session)
         session.ended()
         self._connections.remove(self, session)
 
@@ -135,6 +132,8 @@ class WebSocket(asyncio.Protocol):
     def flush(self) -> None:
         frames = self.frames
         count = len(frames)
+        if not count:
+            return
         try:
             if self._outbox is None:
                 self._transport.write(frames[0] if count == 1 else b"".join(frames))
@@ -149,6 +148,7 @@ class WebSocket(asyncio.Protocol):
     def _overflow(self) -> None:
         metrics.gateway_slow_consumers_total.inc()
         self._outbox = None
+        self.frames.clear()
         if self.session is not None:
             text = "too slow to read its updates; reconnect with the last cursor"
             notice = replies.notice(Notice.SLOW_CONSUMER, text)
@@ -215,7 +215,10 @@ class WebSocket(asyncio.Protocol):
 
     def _text_received(self, frame: Frame) -> None:
         if not frame.fin:
-            self._parts = [*(self._parts or ()), bytes(frame.data)]
+            self._parts = [] if self._parts is None else self._parts
+            # Empty fragments count towards no limit of size: they must not be kept.
+            if frame.data:
+                self._parts.append(bytes(frame.data))
             return
         text = bytes(frame.data) if self._parts is None else b"".join((*self._parts, frame.data))
         self._parts = None
@@ -227,25 +230,37 @@ class WebSocket(asyncio.Protocol):
         if self.session is not None:
             self.carry_out(self.session.receive(text, now=self._connections.now(), now_ms=self._connections.now_ms()))
 
-    def _refuse_size(self) -> None:
-        """The protocol has put a 1009 into its output already: say why before that goes out."""
+    def _protocol_failed(self, error: Exception) -> None:
+        """The protocol has put its close into its output already: say why before that goes out."""
+        session, sent = self.session, self._protocol.close_sent
+        if session is None or sent is None or session.state is State.CLOSING:
+            return
         limit = self._protocol.max_message_size
-        message = f"a message may have at most {limit} bytes"
-        self.close_code = CloseCode.MESSAGE_TOO_BIG
-        if self.session is not None:
-            effects = self.session.fail(
-                CloseCode.MESSAGE_TOO_BIG, ErrorCode.BAD_REQUEST, message, now=self._connections.now()
-            )
-            self.carry_out([effect for effect in effects if not isinstance(effect, Close)])
+        message = f"a message may have at most {limit} bytes" if isinstance(error, PayloadTooBig) else str(error)
+        self.close_code = sent.code
+        effects = session.fail(CloseCode(sent.code), ErrorCode.BAD_REQUEST, message, now=self._connections.now())
+        self.carry_out([effect for effect in effects if not isinstance(effect, Close)])
+        self._withdraw(session)
+        self._connections.wake_at(self, session.next_tick())
 
     def _peer_closed(self) -> None:
-        received = self._protocol.close_rcvd
-        if self.session is None or received is None:
+        session, received = self.session, self._protocol.close_rcvd
+        if session is None or received is None:
             return
         if self._protocol.close_sent is None or self._protocol.close_rcvd_then_sent:
             self.close_code = received.code
-        self.session.closing(self._connections.now())
-        self._connections.wake_at(self, self.session.next_tick())
+        session.closing(self._connections.now())
+        self._withdraw(session)
+        self._connections.wake_at(self, session.next_tick())
+
+    def _withdraw(self, session: Session) -> None:
+        """Take part in nothing any more: after a close no frame may follow, and nothing is kept for a peer that does not read."""
+        self._outbox = None
+        self.frames = []
+        for waiting in (self._waiting or {}).values():
+            self._connections.hub.activation.cancel(waiting)
+        self._waiting = None
+        self._connections.hub.unregister(self, session.rooms.values())
 
     # Effects --------------------------------------------------------------------------------------------------------
 
@@ -297,6 +312,9 @@ class WebSocket(asyncio.Protocol):
             self._connections.wake_at(self, self.session.next_tick())
 
     def _write(self, frame: bytes) -> None:
+        if self.frames:
+            # A cursor in the reply counts the updates of this tick as sent.
+            self.flush()
         if self._outbox is None:
             self._transport.write(frame)
         elif not self._outbox.extend((frame,)):
@@ -359,17 +377,17 @@ class WebSocket(asyncio.Protocol):
 
     def _close(self, code: int, reason: str) -> None:
         self.close_code = code
-        self._outbox = None
+        if self.session is not None:
+            self._withdraw(self.session)
+            self._connections.wake_at(self, self.session.next_tick())
         if self._protocol.state is OPEN:
             self._protocol.send_close(code, _short(reason))
         self._flush_protocol()
-        if self.session is not None:
-            self._connections.wake_at(self, self.session.next_tick())
 
     def _flush_protocol(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
-                self._transport.write(data)
+                self._write(data)
             elif self.session is not None and self._transport.can_write_eof() and not self._transport.is_closing():
                 # Closing with unread input would reset the connection, and the peer could lose what it is being told.
                 self._transport.write_eof()

@@ -296,6 +296,8 @@ class Session:
         if pending is None:
             return ()
         self.rooms.update((room.id, room) for room in pending.rooms)
+        if self.state is not State.READY:
+            return ()
         return tuple(
             Send(replies.subscribed(pending.id, room, cursor=self._profile.cursor(room.channel.value)))
             for room in pending.rooms
@@ -304,7 +306,7 @@ class Session:
     def join_failed(self, ticket: int, message: str) -> tuple[Effect, ...]:
         """Nothing of the subscribe took effect."""
         pending = self._settle(ticket)
-        if pending is None:
+        if pending is None or self.state is not State.READY:
             return ()
         return (self._error(ErrorCode.UNAVAILABLE, message, command_id=pending.id, retryable=True, retry_after=1.0),)
 
