@@ -25,12 +25,12 @@ class Handshake:
 
 def read_handshake(request: Request, peer: str, *, trusted: Networks) -> Handshake:
     """`peer` is the socket's address. A trusted one may say whom it speaks for, and is not limited where it does not."""
-    url = urlsplit(request.path)
+    path, query = _target(request.path)
     is_trusted = _is_in(peer, trusted)
     forwarded = _forwarded_for(request.headers, trusted) if is_trusted else None
     return Handshake(
-        path=url.path,
-        api_key=find_api_key({name.lower(): value for name, value in request.headers.raw_items()}, url.query),
+        path=path,
+        api_key=find_api_key({name.lower(): value for name, value in request.headers.raw_items()}, query),
         address=forwarded or peer,
         limited=forwarded is not None or not is_trusted,
     )
@@ -48,6 +48,15 @@ def find_api_key(headers: dict[str, str], query: str) -> str | None:
         if name in given and (key := given[name][0].strip()):
             return key
     return None
+
+
+def _target(text: str) -> tuple[str, str]:
+    """Path and query of a request's target, which may also be a whole URL."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return text, ""
+    return url.path, url.query
 
 
 def _forwarded_for(headers: Headers, trusted: Networks) -> str | None:
