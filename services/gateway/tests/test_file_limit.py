@@ -31,5 +31,7 @@ def test_a_hard_limit_that_is_too_low_refuses_the_start_with_the_number_needed(l
     _, hard = limits
     if hard == resource.RLIM_INFINITY:
         pytest.skip("this machine has no hard limit")
-    with pytest.raises(StartupError, match=rf"^GATEWAY_MAX_CONNECTIONS: .* {hard + 1} open files.*ulimit -n {hard + 1}"):
+    with pytest.raises(
+        StartupError, match=rf"^GATEWAY_MAX_CONNECTIONS: .* {hard + 1} open files.*ulimit -n {hard + 1}"
+    ):
         raise_file_limit(hard + 1 - RESERVED_FILES)

@@ -38,9 +38,7 @@ class Talk:
         self.timing = timing or Timing()
         self.moved = 0
         """How far the channels' cursors have come."""
-        profile = Profile(
-            self.timing, limits or Limits(), lambda api_key: hash_api_key(api_key, PEPPER), self._cursor
-        )
+        profile = Profile(self.timing, limits or Limits(), lambda api_key: hash_api_key(api_key, PEPPER), self._cursor)
         self.session = Session(ConnectionId("c1"), profile, now=self.clock.monotonic())
         self.effects: list[Effect] = []
 
