@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from common.errors import StartupError
-from common.kafka import Kafka, KafkaError, TopicPartition
+from common.kafka import Kafka, KafkaError, TopicPartition, partitions_of
 from common.settings import CommonSettings
 from common.topics import Topics, TopicSpec
 
@@ -125,3 +125,12 @@ async def test_a_broker_that_is_away_is_a_kafka_error():
         await away.ensure_topics(Topics().specs())
     with pytest.raises(KafkaError):
         await away.start_producer()
+
+
+async def test_partitions_of_a_topic_are_known_before_anything_is_assigned(kafka, settings):
+    topic = settings.topics().rooms_interest
+    async with kafka.consumer() as consumer:
+        with pytest.raises(KafkaError, match="is not there yet"):
+            await partitions_of(consumer, topic)
+        await kafka.ensure_topics([TopicSpec(topic, 2)])
+        assert await partitions_of(consumer, topic) == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
@@ -18,12 +19,16 @@ from common.logs import get_logger
 from common.settings import CommonSettings
 from common.topics import TopicSpec
 
-__all__ = ["AIOKafkaConsumer", "AIOKafkaProducer", "Kafka", "KafkaError", "TopicPartition"]
+__all__ = ["AIOKafkaConsumer", "AIOKafkaProducer", "Kafka", "KafkaError", "TopicPartition", "partitions_of"]
 
 log = get_logger("kafka")
 
 MAX_RECORD_BYTES = 1_000_000
 """Brokers refuse records over 1 MiB by default (message.max.bytes); ours stay below with their headers."""
+
+
+_DESCRIBE_ATTEMPTS = 20
+_DESCRIBE_PAUSE_SECONDS = 0.1
 
 
 class Kafka:
@@ -101,17 +106,14 @@ class Kafka:
     async def _check(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
         if not specs:
             return
-        described = {
-            topic["topic"]: len(topic["partitions"])
-            for topic in await admin.describe_topics([spec.name for spec in specs])
-        }
+        described = await _partition_counts(admin, [spec.name for spec in specs])
         configs = await _policies(admin, [spec.name for spec in specs])
         for spec in specs:
             found, wanted = described.get(spec.name, 0), spec.partitions
             if found != wanted:
                 log.warning("topic_partitions_differ", topic=spec.name, found=found, expected=wanted)
             policy, expected = configs.get(spec.name), spec.config.get("cleanup.policy")
-            if policy is not None and policy != expected:
+            if policy is not None and expected is not None and policy != expected:
                 log.warning("topic_cleanup_policy_differs", topic=spec.name, found=policy, expected=expected)
             if spec.by_slot and 0 < found < wanted:
                 raise StartupError(f"SLOTS is {wanted}, but topic {spec.name} has {found} partitions")
@@ -146,6 +148,29 @@ class Kafka:
             return None
         context: ssl.SSLContext = create_ssl_context(cafile=self._settings.kafka_ssl_cafile)
         return context
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    """The numbers of a topic's partitions, as the broker has them. Raises `KafkaError` when the topic is not there.
+
+    A consumer's own `partitions_for_topic` knows subscribed topics only: on Apache Kafka it says nothing of one that is to be assigned.
+    """
+    cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - aiokafka has no public way to ask
+    found = cluster.partitions_for_topic(topic)
+    if not found:
+        raise KafkaError(f"topic {topic} is not there yet")
+    return sorted(found)
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Partitions of each; asked again for a while about a topic that somebody has just made, of which a broker may hear late."""
+    counts: dict[str, int] = {}
+    for _ in range(_DESCRIBE_ATTEMPTS):
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(names))}
+        if all(counts.get(name) for name in names):
+            break
+        await asyncio.sleep(_DESCRIBE_PAUSE_SECONDS)
+    return counts
 
 
 async def _policies(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from common.backoff import Backoff
 from common.events import Revocation
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
 from common.logs import describe, get_logger
 from common.metrics import auth_revocations_total
 
@@ -80,9 +80,7 @@ class RevocationsReader:
                 await self._on_revoked(hashes)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(self._topic) or {0}
-        partitions = [TopicPartition(self._topic, number) for number in numbers]
+        partitions = [TopicPartition(self._topic, number) for number in await partitions_of(consumer, self._topic)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)

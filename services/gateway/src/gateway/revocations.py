@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from common.events import Revocation
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics
 
@@ -29,7 +29,7 @@ class RevocationsReader:
         consumer = self._kafka.consumer()
         try:
             await consumer.start()
-            partitions = [TopicPartition(self._topic, number) for number in sorted(await self._partitions(consumer))]
+            partitions = [TopicPartition(self._topic, number) for number in await partitions_of(consumer, self._topic)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
@@ -48,13 +48,6 @@ class RevocationsReader:
             except KafkaError as error:
                 log.warning("revocations_not_read", **describe(error))
                 await asyncio.sleep(0.2)
-
-    async def _partitions(self, consumer: AIOKafkaConsumer) -> set[int]:
-        found = consumer.partitions_for_topic(self._topic)
-        while not found:
-            await consumer.topics()
-            found = consumer.partitions_for_topic(self._topic)
-        return set(found)
 
     async def _take(self, consumer: AIOKafkaConsumer) -> None:
         fetched = await consumer.getmany(timeout_ms=1000)

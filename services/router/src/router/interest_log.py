@@ -13,7 +13,7 @@ from common import metrics
 from common.backoff import Backoff
 from common.channels import SYSTEM, Channel
 from common.events import StreamCreated
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics, stream_key
 from router.interest import InterestFold, UnreadableInterest, Wanted, read_interest
@@ -41,7 +41,7 @@ class InterestLog:
         consumer = self._kafka.consumer(auto_offset_reset="earliest", max_poll_records=5000)
         try:
             await consumer.start()
-            numbers = await _partitions(consumer, self._topic)
+            numbers = await partitions_of(consumer, self._topic)
             partitions = [TopicPartition(self._topic, number) for number in numbers]
             consumer.assign(partitions)
             await self._seek(consumer, partitions)
@@ -130,14 +130,6 @@ class InterestLog:
         except UnreadableInterest as error:
             log.warning("interest_record_skipped", **describe(error))
             return None
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
-    await consumer.topics()
-    found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise KafkaError(f"topic {topic} is not there yet")
-    return sorted(found)
 
 
 def _new_epoch() -> str:
