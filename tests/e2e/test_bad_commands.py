@@ -104,6 +104,7 @@ def _close_code(frames: list[tuple[int, bytes]]) -> int:
         pytest.param('{"type":"ping"} {"type":"ping"}', id="two_values"),
         pytest.param('{"type":"subscribe","channel":"prices","filters":{"minValue":NaN}}', id="nan"),
         pytest.param('{"type":"subscribe","channel":"prices","filters":{"minValue":Infinity}}', id="infinity"),
+        pytest.param('{"type":"subscribe","channel":"prices","filters":{"minValue":1e999}}', id="beyond_double"),
     ],
 )
 async def test_broken_json_is_a_bad_request_that_says_so(text: str, connect: Connect):
@@ -202,7 +203,6 @@ async def test_unknown_channel_is_named(channel: object, code: str, connect: Con
         ({"minValue": "5"}, "filters.minValue"),
         ({"minValue": True}, "filters.minValue"),
         ({"maxValue": None}, "filters.maxValue"),
-        ({"minValue": 10**400}, "filters.minValue"),
         ({"minValue": 2, "maxValue": 1}, "filters.minValue"),
     ],
 )

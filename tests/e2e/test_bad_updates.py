@@ -102,10 +102,10 @@ async def test_null_value_of_a_state_channel_is_no_error_and_reaches_nobody(
 
 
 async def test_bad_operator_message_is_set_aside_too(producer: Producer, dead_letters: AIOKafkaConsumer):
-    bad = await producer.write("system", b'{"type":"broadcast"}', key="bad")
+    bad = await producer.write("system", b'{"type":"broadcast","channel":"weather"}', key="bad")
     headers = {key: text.decode() for key, text in (await _letter_of(dead_letters, bad)).headers}
     assert headers["topic"].endswith("updates.system")
-    assert "data" in headers["reason"]
+    assert "channel" in headers["reason"]
 
 
 async def _letter_of(consumer: AIOKafkaConsumer, bad: Published) -> ConsumerRecord[bytes | None, bytes | None]:

@@ -94,7 +94,10 @@ class Service:
             assert self.runs, f"{self.name} ended with {self.child.ended()}:\n{self.tail()}"
             return (self.readiness() or {}).get("status") == "ready"
 
-        wait_until(ready, f"{self.name} is ready; it says {self.readiness()}\n{self.tail()}", limit=READY_SECONDS)
+        try:
+            wait_until(ready, f"{self.name} is ready", limit=READY_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says {self.readiness()}\n{self.tail()}") from None
         return self
 
     def terminate(self) -> None:

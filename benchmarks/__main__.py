@@ -1,0 +1,7 @@
+"""`python -m benchmarks`: the acceptance figures."""
+
+from __future__ import annotations
+
+from benchmarks.acceptance import main
+
+main()
