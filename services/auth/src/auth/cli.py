@@ -24,6 +24,8 @@ Redis and Kafka are found by the variables of the service (REDIS_HOST, KAFKA_BOO
 must be the one of the gateways. Exit codes: 0 done, 1 not done (one line says why), 2 wrong arguments or settings.
 """
 
+LONGEST = timedelta(days=36500)
+
 _ID_HELP = "first 12 hex digits of the key's hash as `list` shows them, or more of it, or the whole hash"
 
 
@@ -139,10 +141,10 @@ def _permission(text: str) -> str:
 def _duration(text: str) -> timedelta:
     try:
         duration = seconds(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{error} (given: {text!r})") from error
-    if not duration:
-        raise argparse.ArgumentTypeError("must be above 0")
+    if not timedelta() < duration <= LONGEST:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {LONGEST.days}d")
     return duration
 
 

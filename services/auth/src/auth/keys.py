@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -11,6 +12,11 @@ from common.identifiers import KeyHash
 
 ID_DIGITS = 12
 HASH_DIGITS = 64
+
+LAST_MS = 253_402_300_799_000
+"""The last second of the year 9999, which is as far as dates can be written."""
+
+Milliseconds = Annotated[int, Field(ge=0, le=LAST_MS)]
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
 
@@ -26,9 +32,9 @@ class KeyRecord(BaseModel):
     limits: dict[str, int | None] = Field(default_factory=dict)
     """By wire names (`common.limits`); `None` takes a limit away."""
     name: str | None = None
-    created_at: int | None = None
-    expires_at: int | None = None
-    revoked_at: int | None = None
+    created_at: Milliseconds | None = None
+    expires_at: Milliseconds | None = None
+    revoked_at: Milliseconds | None = None
 
     @property
     def id(self) -> str:

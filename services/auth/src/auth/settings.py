@@ -10,17 +10,16 @@ from pydantic_settings import NoDecode
 from auth.key_stores.http_answers import AnswerFields
 from common.errors import FieldError
 from common.permissions import check_permissions
-from common.settings import CommonSettings, Duration, Port, load_settings, seconds
+from common.settings import CommaSeparated, CommonSettings, Duration, Port, load_settings, seconds
 
 HASH = "{key_hash}"
 ABSENT = "-"
 
 
 def _split(value: object) -> object:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Statuses = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -67,7 +66,9 @@ class AuthSettings(CommonSettings):
     auth_http_expires_field: str = Field(
         "expiresAt", description="when the key ends: ms or s since 1970, or ISO 8601; `-`: never"
     )
-    auth_http_default_permissions: Listed = Field(("channel:*",), description="of a key whose answer lists none")
+    auth_http_default_permissions: CommaSeparated = Field(
+        ("channel:*",), description="of a key whose answer lists none"
+    )
     auth_http_breaker_failures: int = Field(
         5, ge=1, description="failures in a row after which the key system is left alone"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from auth.keys import KeyRecord
+from auth.keys import LAST_MS, KeyRecord
 from common.errors import FieldError
 from common.identifiers import KeyHash
 from common.limits import check_overrides
@@ -85,7 +85,7 @@ def _permissions(body: dict[str, Any], fields: AnswerFields) -> tuple[str, ...]:
         return fields.default_permissions
     if isinstance(listed, str):
         listed = listed.replace(",", " ").split()
-    if not isinstance(listed, list):
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
         raise MalformedAnswer(f"{fields.permissions} must be a list of strings", field=fields.permissions)
     return tuple(each for each in listed if each in KNOWN)
 
@@ -112,10 +112,17 @@ def _expires_at(body: dict[str, Any], path: str | None) -> int | None:
     expires = _at(body, path)
     if expires is None:
         return None
-    if isinstance(expires, int | float) and not isinstance(expires, bool):
-        return round(expires * 1000) if expires < _SECONDS_BELOW else round(expires)
     try:
-        moment = datetime.fromisoformat(expires)
-    except (TypeError, ValueError):
+        milliseconds = _milliseconds(expires)
+    except (TypeError, ValueError, OverflowError):
         raise MalformedAnswer(f"{path} must be a time", field=path) from None
+    if not 0 <= milliseconds <= LAST_MS:
+        raise MalformedAnswer(f"{path} must be a time between 1970 and 9999", field=path)
+    return milliseconds
+
+
+def _milliseconds(time: Any) -> int:
+    if isinstance(time, int | float) and not isinstance(time, bool):
+        return round(time * 1000) if time < _SECONDS_BELOW else round(time)
+    moment = datetime.fromisoformat(time)
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
