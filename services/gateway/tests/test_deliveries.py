@@ -1,0 +1,87 @@
+"""The slot's partition of `deliveries`: read from its end on, older epochs are dropped, a newer one ends the tenancy."""
+
+import asyncio
+
+import pytest
+
+from common.clock import SystemClock
+from common.deliveries import VERSION, Delivery, Segment, encode_delivery
+from common.identifiers import FencingEpoch, Slot
+from common.kafka import Kafka
+from gateway.activation import Activation
+from gateway.deliveries import DeliveriesReader
+from gateway.hub import Hub
+from gateway.positions import Positions
+from gateway.slot import Lease
+from services.gateway.tests.roles import STREAM, RecordingInterest, RecordingMember, routed, tokens
+from services.gateway.tests.servers import settings_for
+from tests.support.waiting import eventually
+
+BTC = tokens("btc")
+LEASE = Lease(Slot(1), FencingEpoch(5))
+
+
+class World:
+    """A hub with one member of one room, that reads slot 1 under epoch 5."""
+
+    def __init__(self, settings):
+        self.kafka, self.topics = Kafka(settings, client="test"), settings.topics()
+        interest, positions, clock = RecordingInterest(), Positions(), SystemClock()
+        activation = Activation(
+            interest, partitions=lambda _channel: 1, recovering=positions.recover, retry=1.0, timeout=5.0
+        )
+        self.hub = Hub(activation, positions, clock=clock.monotonic)
+        self.member = RecordingMember()
+        self.hub.register(self.member)
+        self.hub.join(self.member, (BTC,), done=lambda: None, failed=print)
+        activation.activated(BTC.id, 0, 1)
+        self.reader = DeliveriesReader(self.kafka, self.topics, self.hub, clock)
+
+    async def start(self):
+        await self.kafka.ensure_topics(self.topics.specs())
+        self.producer = await self.kafka.start_producer()
+
+    async def send(self, *offsets, epoch=5, slot=1, value=None):
+        segment = Segment("prices", 0, 1, STREAM, [routed(offset, BTC) for offset in offsets])
+        value = value or encode_delivery(Delivery(VERSION, epoch, 0, [segment]))
+        await self.producer.send_and_wait(self.topics.deliveries, value, partition=slot)
+
+
+@pytest.fixture
+async def world(isolation):
+    world = World(settings_for(isolation))
+    await world.start()
+    yield world
+    await world.producer.stop()
+
+
+async def got(world, *bodies):
+    async def holds():
+        return world.member.got == list(bodies)
+
+    await eventually(holds, f"the member has {bodies}")
+
+
+async def test_from_its_end_on_the_slot_is_read_and_what_is_not_ours_is_passed_over(world):
+    await world.send(0)
+    consumer = await world.reader.open(LEASE)
+    reading = asyncio.create_task(world.reader.run(consumer, LEASE))
+    await world.send(1, slot=2)
+    await world.send(2, epoch=4)
+    await world.send(value=b"nonsense")
+    await world.send(3, 4)
+    await got(world, "3", "4")
+    assert world.member.writes == [[b"\x81\x013", b"\x81\x014"]]
+    reading.cancel()
+    await consumer.stop()
+
+
+async def test_a_delivery_under_a_newer_epoch_ends_the_reading(world):
+    consumer = await world.reader.open(LEASE)
+    reading = asyncio.create_task(world.reader.run(consumer, LEASE))
+    await world.send(0)
+    await world.send(1, epoch=6)
+    async with asyncio.timeout(10):
+        await reading
+    assert world.member.got == ["0"]
+    await consumer.stop()
