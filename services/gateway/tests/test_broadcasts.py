@@ -1,5 +1,6 @@
 """`POST /v2/broadcast`: which records a body asks for, and which item of it is wrong."""
 
+import contextlib
 import json
 
 import pytest
@@ -91,10 +92,8 @@ def test_the_first_item_that_is_wrong_is_named(body, code, field):
 @example(b'[{"type":"broadcast","data":\xff}]')
 @example(b'{"type":"broadcast","data":' + b"[" * 20_000 + b"]" * 20_000 + b"}")
 def test_any_body_is_read_or_refused(body):
-    try:
-        read_broadcast(body, TOPICS)
-    except FieldError as error:
-        assert error.message
+    with contextlib.suppress(FieldError):
+        assert read_broadcast(body, TOPICS)
 
 
 async def test_published_records_are_told_with_topic_partition_and_offset():

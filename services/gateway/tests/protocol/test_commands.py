@@ -165,8 +165,6 @@ def read(text: bytes) -> Command | CommandError:
     try:
         return parse_command(text)
     except CommandError as error:
-        assert error.message
-        assert "\n" not in error.message
         return error
 
 
@@ -185,7 +183,8 @@ def read(text: bytes) -> Command | CommandError:
 @example(b'{"type":"\xff"}')
 @example(b"\xef\xbb\xbf{}")
 def test_any_bytes_are_a_command_or_an_error(text):
-    read(text)
+    outcome = read(text)
+    assert not isinstance(outcome, CommandError) or (outcome.message and "\n" not in outcome.message)
 
 
 NAMES = ("type", "id", "auth", "apiKey", "channel", "channels", "filters", "filter", "room", "since", "snapshot")

@@ -67,7 +67,7 @@ class Conversation(RuleBasedStateMachine):
         if told["type"] == "subscribed":
             self.rooms.add(told["room"])
         elif told["type"] == "unsubscribed":
-            gone = told["subscriptions"] if "subscriptions" in told else [told]
+            gone = told.get("subscriptions", [told])
             self.rooms -= {each["room"] for each in gone}
         elif told["type"] == "subscriptions":
             assert {each["room"] for each in told["subscriptions"]} == self.rooms
