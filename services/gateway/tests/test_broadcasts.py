@@ -32,6 +32,7 @@ def test_an_update_goes_to_its_channels_topic_keyed_by_its_entity_as_it_was_writ
         (TVL, "t.updates.tvl", b"aave-v3"),
         ({"type": "alert", "userId": "alice"}, "t.updates.alerts", b"alice"),
         ({"type": "governance"}, "t.updates.governance", None),
+        ({"type": "price_update"}, "t.updates.prices", b"prices"),
     ],
 )
 def test_topic_and_key_follow_the_type(update, topic, key):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from common.channels import STATE_CHANNELS
 from common.errors import FieldError, InvalidUpdate, Unavailable
 from common.kafka import AIOKafkaProducer, KafkaError
 from common.rooms import parse_channel
@@ -81,7 +82,9 @@ def _outgoing(body: bytes, topics: Topics) -> Outgoing:
     if _is_operator_message(body):
         return _operator_message(body, topics)
     update = decode_update(body)
-    return Outgoing(topics.updates(update.channel), update.entity.encode() if update.entity else None, body)
+    # State topics are compacted and take no record without a key: what names no entity is kept as one of its own.
+    key = update.entity or (update.channel.value if update.channel in STATE_CHANNELS else None)
+    return Outgoing(topics.updates(update.channel), key.encode() if key else None, body)
 
 
 def _is_operator_message(body: bytes) -> bool:

@@ -40,5 +40,6 @@ class Statistics:
         metrics.gateway_fenced_total.labels(reason="generation").inc(counts.fenced - before.fenced)
         self._sampled = Counts(counts.updates, counts.frames, counts.repeats, counts.fenced)
         metrics.gateway_rooms.set(self._hub.rooms)
-        for channel, count in self._hub.subscriptions().items():
-            metrics.gateway_subscriptions.labels(channel=channel).set(count)
+        subscriptions = self._hub.subscriptions()
+        for channel in Channel:
+            metrics.gateway_subscriptions.labels(channel=channel.value).set(subscriptions.get(channel.value, 0))
