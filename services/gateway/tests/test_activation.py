@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from common.deliveries import TookOver
+from common.rooms import Room
 from gateway.activation import Activation
 from services.gateway.tests.roles import RecordingInterest, Subscribe, examples, room, tokens
 
@@ -24,22 +25,22 @@ class World:
             self.interest, partitions=lambda _channel: PARTITIONS, recovering=self._change, retry=RETRY, timeout=TIMEOUT
         )
 
-    def _change(self, channel, partition, change):
+    def _change(self, channel: str, partition: int, change: int) -> None:
         self.recovering[channel, partition] = self.recovering.get((channel, partition), 0) + change
 
-    def subscribe(self, *rooms, now=0.0):
+    def subscribe(self, *rooms: Room, now: float = 0.0) -> Subscribe:
         subscribe = Subscribe(*rooms, since=now)
         self.activation.join(subscribe.waiting, now=now)
         return subscribe
 
-    def answer(self, room, *partitions, request=None):
+    def answer(self, room: Room, *partitions: int, request: int | None = None) -> None:
         for partition in partitions or range(PARTITIONS):
             self.activation.activated(room.id, partition, self.interest.request(room) if request is None else request)
 
-    def written(self, room, offset, *, partition=0):
+    def written(self, room: Room, offset: int, *, partition: int = 0) -> None:
         self.activation.written(room.id, self.interest.request(room), partition, offset)
 
-    def take_over(self, partition, *, read, channel="prices", now=0.0):
+    def take_over(self, partition: int, *, read: dict[int, int], channel: str = "prices", now: float = 0.0) -> None:
         self.activation.took_over(channel, partition, TookOver(0, read), now=now)
 
 
@@ -190,7 +191,7 @@ def test_a_room_that_another_holds_outlives_a_failed_subscribe(world):
     assert patient.outcome == "done"
 
 
-def active(world, *rooms, offset=10):
+def active(world: World, *rooms: Room, offset: int = 10) -> None:
     """The rooms, active, with their interest records at an offset of partition 0."""
     for each in rooms:
         world.subscribe(each)
@@ -320,14 +321,14 @@ class Histories(RuleBasedStateMachine):
         self.waiting: list[Subscribe] = []
         self.holders: dict[str, int] = {each.id: 0 for each in ROOMS}
 
-    def settle(self):
+    def settle(self) -> None:
         for subscribe in list(self.waiting):
             if subscribe.outcome is not None:
                 self.waiting.remove(subscribe)
                 if subscribe.outcome != "done":
                     self.hold(subscribe, -1)
 
-    def hold(self, subscribe, change):
+    def hold(self, subscribe: Subscribe, change: int) -> None:
         for each in subscribe.waiting.rooms:
             self.holders[each.id] += change
 

@@ -18,17 +18,17 @@ TOPICS = Topics()
 
 
 class World:
-    def __init__(self, records):
+    def __init__(self, records: Records) -> None:
         self.clock = ManualClock()
         self.authentication = Authentication(records, TOPICS, self.clock, timeout=TIMEOUT)
         self.authentication.leased(Slot(3), FencingEpoch(7))
         self.answers: list[Decision] = []
 
-    def ask(self, key_hash=KEY):
+    def ask(self, key_hash: KeyHash = KEY) -> None:
         self.authentication.validate(key_hash, self.answers.append)
 
-    def reply(self, decision=ALLOWED, *, request=1, epoch=7, key_hash=KEY):
-        reply = AuthReply(request=request, epoch=FencingEpoch(epoch), key_hash=key_hash, decision=decision)
+    def reply(self, decision: Decision = ALLOWED, *, request: int = 1, epoch: int = 7) -> None:
+        reply = AuthReply(request=request, epoch=FencingEpoch(epoch), key_hash=KEY, decision=decision)
         self.authentication.replied(reply.encode())
 
 

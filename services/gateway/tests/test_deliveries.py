@@ -12,6 +12,7 @@ from gateway.activation import Activation
 from gateway.deliveries import DeliveriesReader
 from gateway.hub import Hub
 from gateway.positions import Positions
+from gateway.settings import GatewaySettings
 from gateway.slot import Lease
 from services.gateway.tests.roles import STREAM, RecordingInterest, RecordingMember, routed, tokens
 from services.gateway.tests.servers import settings_for
@@ -24,7 +25,7 @@ LEASE = Lease(Slot(1), FencingEpoch(5))
 class World:
     """A hub with one member of one room, that reads slot 1 under epoch 5."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: GatewaySettings) -> None:
         self.kafka, self.topics = Kafka(settings, client="test"), settings.topics()
         interest, positions, clock = RecordingInterest(), Positions(), SystemClock()
         activation = Activation(
@@ -37,11 +38,11 @@ class World:
         activation.activated(BTC.id, 0, 1)
         self.reader = DeliveriesReader(self.kafka, self.topics, self.hub, clock)
 
-    async def start(self):
+    async def start(self) -> None:
         await self.kafka.ensure_topics(self.topics.specs())
         self.producer = await self.kafka.start_producer()
 
-    async def send(self, *offsets, epoch=5, slot=1, value=None):
+    async def send(self, *offsets: int, epoch: int = 5, slot: int = 1, value: bytes | None = None) -> None:
         segment = Segment("prices", 0, 1, STREAM, [routed(offset, BTC) for offset in offsets])
         value = value or encode_delivery(Delivery(VERSION, epoch, 0, [segment]))
         await self.producer.send_and_wait(self.topics.deliveries, value, partition=slot)
@@ -55,8 +56,8 @@ async def world(isolation):
     await world.producer.stop()
 
 
-async def got(world, *bodies):
-    async def holds():
+async def got(world: World, *bodies: str) -> None:
+    async def holds() -> bool:
         return world.member.got == list(bodies)
 
     await eventually(holds, f"the member has {bodies}")

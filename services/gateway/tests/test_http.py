@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from common.events import Decision
 from gateway.broadcasts import MAX_BODY_BYTES
-from services.gateway.tests.running import KEY
+from services.gateway.tests.running import KEY, Running
 
 PRICE = {"type": "price_update", "tokenId": "btc", "value": 1}
 
 
-async def request(gateway, method: str, path: str, *, key: str | None = None, body: bytes = b"") -> tuple[int, dict]:
+async def request(
+    gateway: Running, method: str, path: str, *, key: str | None = None, body: bytes = b""
+) -> tuple[int, dict[str, Any]]:
     """Status and JSON of an answer."""
     reader, writer = await asyncio.open_connection(*gateway.http.removeprefix("http://").split(":"))
     authorization = f"x-api-key: {key}\r\n" if key else ""
@@ -26,7 +29,7 @@ async def request(gateway, method: str, path: str, *, key: str | None = None, bo
     return int(status.split()[1]), json.loads(content) if content.startswith(b"{") else {}
 
 
-async def broadcast(gateway, body: object, key: str | None = KEY):
+async def broadcast(gateway: Running, body: object, key: str | None = KEY) -> tuple[int, dict[str, Any]]:
     return await request(gateway, "POST", "/v2/broadcast", key=key, body=json.dumps(body).encode())
 
 

@@ -1,9 +1,12 @@
 """Fan-out: each connection gets what its rooms were routed, once, in order, and nothing that is not for it."""
 
+from typing import Any
+
 import pytest
 
 from common.clock import ManualClock
-from common.deliveries import VERSION, Activated, Delivery, OperatorMessage, Progress, Segment, TookOver
+from common.deliveries import VERSION, Activated, Delivery, Item, OperatorMessage, Progress, Segment, TookOver
+from common.rooms import Room
 from gateway.activation import Activation
 from gateway.hub import Hub
 from gateway.positions import Positions
@@ -16,7 +19,7 @@ ALICE = room("prices", userId="alice")
 class World:
     """A hub of channels with one partition, and a member for each name."""
 
-    def __init__(self, partitions=1):
+    def __init__(self, partitions: int = 1) -> None:
         self.interest, self.positions, self.clock = RecordingInterest(), Positions(), ManualClock()
         self.activation = Activation(
             self.interest,
@@ -28,22 +31,22 @@ class World:
         self.hub = Hub(self.activation, self.positions, clock=self.clock.monotonic)
         self.outcomes: list[str] = []
 
-    def member(self, *rooms, user=None):
+    def member(self, *rooms: Room, user: str | None = None) -> RecordingMember:
         member = RecordingMember(user)
         self.hub.register(member)
         for each in rooms:
             self.join(member, each)
         return member
 
-    def ask(self, member, *rooms):
-        return self.hub.join(member, rooms, done=lambda: self.outcomes.append("done"), failed=self.outcomes.append)
+    def ask(self, member: RecordingMember, *rooms: Room) -> None:
+        self.hub.join(member, rooms, done=lambda: self.outcomes.append("done"), failed=self.outcomes.append)
 
-    def join(self, member, joined):
+    def join(self, member: RecordingMember, joined: Room) -> None:
         self.ask(member, joined)
         if joined.id in self.interest.wanted:
             self.activation.activated(joined.id, 0, self.interest.request(joined))
 
-    def deliver(self, *items, **options):
+    def deliver(self, *items: Item, **options: Any) -> None:
         self.hub.deliver(delivery(*items, **options))
         self.hub.flush()
 

@@ -1,5 +1,7 @@
 """Positions drop repeats, cursors tell the progress and never go back, owners that were superseded are not heard."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def accept(positions: Positions, *, partition: int = 0, generation: int = 1, epo
     return source
 
 
-def advance(positions, offset, **options):
+def advance(positions: Positions, offset: int, **options: Any) -> bool:
     return positions.advance("prices", accept(positions, **options), offset)
 
 
@@ -111,7 +113,8 @@ def test_after_clear_nothing_is_known(positions):
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50), st.integers(1, 4)), max_size=60))
 def test_each_offset_is_new_at_most_once_and_cursors_only_grow(segments):
     positions = Positions()
-    had, told = set(), {}
+    had: set[tuple[int, int]] = set()
+    told: dict[int, int] = {}
     for partition, offset, generation in segments:
         source = positions.accept("prices", partition, generation, "k1")
         if source is not None and positions.advance("prices", source, offset):

@@ -8,21 +8,22 @@ from common.events import Revocation
 from common.identifiers import KeyHash
 from common.kafka import Kafka
 from gateway.revocations import RevocationsReader
+from gateway.settings import GatewaySettings
 from services.gateway.tests.servers import settings_for
 from tests.support.waiting import eventually
 
 
 class World:
-    def __init__(self, settings):
+    def __init__(self, settings: GatewaySettings) -> None:
         self.kafka, self.topics = Kafka(settings, client="test"), settings.topics()
         self.revoked: list[str] = []
         self.reader = RevocationsReader(self.kafka, self.topics, revoked=self.revoked.append)
 
-    async def start(self):
+    async def start(self) -> None:
         await self.kafka.ensure_topics(self.topics.specs())
         self.producer = await self.kafka.start_producer()
 
-    async def write(self, name, value=None):
+    async def write(self, name: str, value: bytes | None = None) -> None:
         value = value or Revocation(key_hash=KeyHash(name), at=1).encode()
         await self.producer.send_and_wait(self.topics.auth_revocations, value, key=name.encode())
 

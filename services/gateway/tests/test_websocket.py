@@ -9,8 +9,9 @@ import socket
 import pytest
 
 from gateway.protocol.session import State
+from gateway.websocket import WebSocket
 from services.gateway.tests.roles import room, tokens
-from services.gateway.tests.running import KEY, running
+from services.gateway.tests.running import KEY, Running, running
 from services.gateway.tests.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Seen, Wire
 
 BTC, ETH = tokens("btc"), tokens("eth")
@@ -22,7 +23,7 @@ def update(number: int, *, size: int = 0) -> bytes:
     return json.dumps(body).encode()
 
 
-async def opened(gateway, key: str | None = KEY) -> Wire:
+async def opened(gateway: Running, key: str | None = KEY) -> Wire:
     """A socket whose key was accepted; the answers up to then are read."""
     wire = await Wire.open(f"{gateway.url}?apiKey={key}" if key else gateway.url)
     await wire.told("authenticated" if key else "welcome")
@@ -304,15 +305,16 @@ async def test_a_slow_reader_is_bounded_and_closed_and_nobody_else_notices():
         assert got == [f"0:{n}" for n in range(len(got))]
 
 
-def narrow(connection) -> None:
+def narrow(connection: WebSocket) -> None:
     """So that little fits between us and a reader that does not read."""
     connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
-def waiting(connection) -> int:
+def waiting(connection: WebSocket) -> int:
     """Bytes that this process holds for a connection."""
     outbox = connection._outbox
-    return connection._transport.get_write_buffer_size() + (outbox.size if outbox is not None else 0)
+    buffered: int = connection._transport.get_write_buffer_size()
+    return buffered + (outbox.size if outbox is not None else 0)
 
 
 async def test_a_reader_that_pauses_gets_everything_in_order(gateway):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.protocol.effects import Abort, CancelJoin, Close, Join, Leave, Register, Seen
+from gateway.protocol.effects import Abort, CancelJoin, Close, Effect, Join, Leave, Register, Seen
 from gateway.protocol.session import State
 from services.gateway.tests.protocol.talk import ALLOWED, AWAY, REFUSED, Talk, limited, messages
 from services.gateway.tests.roles import examples
@@ -44,7 +47,7 @@ class Conversation(RuleBasedStateMachine):
         self.allowed = False
         self.watch(self.talk.open(key))
 
-    def watch(self, effects):
+    def watch(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             if self.closed:
                 assert isinstance(effect, Abort | CancelJoin | Leave), f"{effect} after the close"
@@ -63,7 +66,7 @@ class Conversation(RuleBasedStateMachine):
         for told in messages(effects):
             self.note(told)
 
-    def note(self, told):
+    def note(self, told: dict[str, Any]) -> None:
         if told["type"] == "subscribed":
             self.rooms.add(told["room"])
         elif told["type"] == "unsubscribed":
