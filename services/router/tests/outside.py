@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from common import redis_keys
 from common.channels import Channel
 from common.deliveries import Activated, Item, OperatorMessage, Progress, Routed, Segment, TookOver, decode_delivery
 from common.events import Interest, Record, SlotTaken
@@ -24,6 +25,8 @@ from tests.support.waiting import eventually
 
 Told = TypeVar("Told", Routed, Activated, TookOver, Progress, OperatorMessage)
 
+FAR_AHEAD_MS = 2**52
+
 
 class FakeGateway:
     """Holds a slot: tells what it wants, and keeps all that routers tell it."""
@@ -35,6 +38,8 @@ class FakeGateway:
         self.told: list[tuple[Segment, Item]] = []
 
     async def take_slot(self) -> None:
+        lease = {"gateway": self.name, "epoch": self.epoch, "expiresAt": FAR_AHEAD_MS}
+        await self.outside.redis.hset(redis_keys.slot(self.slot), mapping=lease)
         record = SlotTaken(slot=self.slot, epoch=self.epoch, gateway=self.name)
         await self.outside.send(self.outside.topics.rooms_interest, record.encode(), slot_key(self.slot))
 

@@ -21,6 +21,7 @@ from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
 from router.bootstrap import bootstrap
 from router.dependencies import watch
+from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold
 from router.interest_log import InterestLog
@@ -35,6 +36,7 @@ from router.settings import RouterSettings
 log = get_logger("router")
 
 CLIENT = "router"
+_REGISTRY_SECONDS = 8.0
 _KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
 
 
@@ -87,7 +89,7 @@ class App:
             group.create_task(wait_for("kafka", self.partitions.start, errors=_KAFKA_AWAY, stop=stop))
             if self.settings.router_registry:
                 broker = await wait_for("kafka", self._start_registry, errors=_KAFKA_AWAY, stop=stop)
-                stack.push_async_callback(broker.stop)
+                stack.push_async_callback(_stop, broker)
 
     async def _work(self, stop: asyncio.Event) -> None:
         """The interest log is read until the last partition is given up, the rest until then as well."""
@@ -136,6 +138,10 @@ class App:
         topics = self.settings.topics()
         names = [name for name in topics.sources() if name in made]
         return [channel.value if (channel := topics.channel_of(name)) is not None else SYSTEM for name in names]
+
+
+async def _stop(registry: KafkaBroker) -> None:
+    await end_within(_REGISTRY_SECONDS, "registry", registry.stop())
 
 
 def build(settings: RouterSettings) -> App:

@@ -23,8 +23,9 @@ async def bootstrap(fold: InterestFold, records: Records, *, slots: int) -> bool
         streams = await records.streams()
         if not offsets or not set(STREAMS) <= set(streams):
             return False
-        holders = await records.holders([Slot(number) for number in range(slots)])
-        rooms = [await records.rooms_of(slot) for slot in holders]
+        numbers = [Slot(number) for number in range(slots)]
+        holders = await records.holders(numbers)
+        rooms = [await records.rooms_of(slot) for slot in numbers]
     except RedisError as error:
         log.warning("index_without_redis", **describe(error))
         return False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
-from common.kafka import AIOKafkaProducer, Kafka
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError
 from router.outgoing import Headers
 
 
@@ -44,6 +45,11 @@ class RenewedProducer:
         if done.cancelled() or done.exception() is None or producer is not self._producer:
             return
         self._producer = None
-        ending = asyncio.ensure_future(producer.stop())
+        ending = asyncio.ensure_future(_end(producer))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+
+async def _end(producer: Any) -> None:
+    with contextlib.suppress(KafkaError):
+        await producer.stop()

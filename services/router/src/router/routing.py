@@ -16,6 +16,9 @@ from common.identifiers import Slot
 from common.updates import MAX_UPDATE_BYTES, decode_update, frame_json
 from router.index import RoomsIndex
 
+MOST_ROOMS = 20_000
+"""Of one slot that one update can be delivered to: with the largest update, what fits a record (`kafka.MAX_RECORD_BYTES`)."""
+
 
 class SourceRecord(Protocol):
     """What routing reads of a Kafka record; `timestamp` in milliseconds since 1970."""
@@ -84,6 +87,11 @@ def route_updates(channel: Channel, partition: int, records: Iterable[SourceReco
             continue
         body = frame_json(update, f"{partition}:{record.offset}", record_timestamp=record.timestamp)
         for slot, rooms in matches.items():
+            if len(rooms) > MOST_ROOMS:
+                routes.dead.append(
+                    (record, f"matches {len(rooms)} rooms of slot {slot}; a delivery names {MOST_ROOMS} at most")
+                )
+                continue
             routes.items[slot].append(Routed(record.offset, rooms, body, record.timestamp, update.user_id, record.key))
             routes.matched += len(rooms)
     return routes
