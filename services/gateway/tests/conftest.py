@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import uvloop
 
 from common.logs import configure_logs
 from services.gateway.tests.running import Running, running
 
 configure_logs("tests", level="WARNING", form="console")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """The event loop of the service: its transports buffer and half-close in their own way."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
