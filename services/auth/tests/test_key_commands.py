@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from auth.key_stores.redis import RedisKeyStore
+from auth.keys import KeyRecord
 from auth.settings import AuthSettings
 from common.events import Revocation
-from common.identifiers import hash_api_key
+from common.identifiers import KeyHash, hash_api_key
 from common.kafka import Kafka, TopicPartition
 from common.redis_keys import auth_decision, auth_key
 from deploy.local.ports import free_port
@@ -39,7 +42,7 @@ def run(system):
 
 @pytest.fixture
 def keys(run):
-    def keys(*arguments: str, text: str = "", **variables: str) -> dict:
+    def keys(*arguments: str, text: str = "", **variables: str) -> Any:
         done = run(*arguments, "--json", text=text, **variables)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
@@ -54,6 +57,10 @@ def not_done(done: subprocess.CompletedProcess[str]) -> str:
     assert done.stderr.startswith("auth: ")
     assert done.stderr.count("\n") == 1
     return done.stderr.removeprefix("auth: ").strip()
+
+
+def record(key: str, user: str = "alice") -> KeyRecord:
+    return KeyRecord(key_hash=hash_api_key(key, PEPPER), user=user, permissions=("*",), created_at=1)
 
 
 async def revocations(settings: AuthSettings) -> list[Revocation]:
@@ -112,19 +119,19 @@ def test_a_key_needs_no_kafka_to_be_made(keys, redis):
     keys("create", "--user", "alice", "--permission", "*", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
 
 
-def test_the_list_can_be_narrowed_to_a_user(keys, run, redis):
-    for user in ("alice", "bob", "alice"):
-        keys("create", "--user", user, "--permission", "*")
+async def test_the_list_can_be_narrowed_to_a_user(keys, run, redis):
+    for number, user in enumerate(("alice", "bob", "alice")):
+        await RedisKeyStore(redis).save(record(f"key-{number}", user=user))
     assert [each["user"] for each in keys("list", "--user", "alice")["keys"]] == ["alice", "alice"]
     assert run("list").stdout.count("\n") == 4
     assert run("list", "--user", "carol").stdout == "no keys\n"
 
 
-def test_a_key_is_shown_by_id_hash_and_itself(keys, redis):
-    made = keys("create", "--user", "alice", "--permission", "*")
-    for name in (made["id"], made["hash"][:20], made["hash"], made["id"].upper()):
-        assert keys("show", name)["hash"] == made["hash"]
-    assert keys("show", "--key-stdin", text=made["key"])["hash"] == made["hash"]
+async def test_a_key_is_shown_by_the_beginning_of_its_hash_and_by_itself(keys, redis):
+    shown = record("mine")
+    await RedisKeyStore(redis).save(shown)
+    assert keys("show", shown.id.upper())["hash"] == shown.key_hash
+    assert keys("show", "--key-stdin", text="mine")["hash"] == shown.key_hash
 
 
 async def test_a_revoked_key_is_marked_then_forgotten_then_told(keys, redis, settings):
@@ -138,10 +145,11 @@ async def test_a_revoked_key_is_marked_then_forgotten_then_told(keys, redis, set
 
 
 async def test_revoking_again_tells_again_and_keeps_the_time(keys, redis, settings):
-    made = keys("create", "--user", "alice", "--permission", "*")
-    first, second = keys("revoke", made["id"]), keys("revoke", made["id"])
-    assert first["revokedAt"] == second["revokedAt"]
-    assert [each.key_hash for each in await revocations(settings)].count(made["hash"]) >= 1
+    revoked = record("twice")
+    await RedisKeyStore(redis).save(revoked)
+    await RedisKeyStore(redis).revoke(revoked.key_hash, at_ms=5)
+    assert keys("revoke", revoked.id)["revokedAt"] == 5
+    assert revoked.key_hash in [each.key_hash for each in await revocations(settings)]
 
 
 async def test_a_key_of_another_system_is_revoked_by_its_hash(run, redis, settings):
@@ -151,26 +159,25 @@ async def test_a_key_of_another_system_is_revoked_by_its_hash(run, redis, settin
     assert key_hash in [each.key_hash for each in await revocations(settings)]
 
 
-def test_a_revoked_key_cannot_be_made_again(keys, run, redis):
-    keys("create", "--user", "demo", "--permission", "*", "--key-stdin", text="gone")
-    keys("revoke", "--key-stdin", text="gone")
+async def test_a_revoked_key_cannot_be_made_again(run, redis):
+    await RedisKeyStore(redis).save(record("gone"))
+    await RedisKeyStore(redis).revoke(record("gone").key_hash, at_ms=5)
     assert "is for good" in not_done(run("create", "--user", "demo", "--permission", "*", "--key-stdin", text="gone"))
 
 
-async def test_an_id_that_names_no_key_or_several_is_one_line(keys, run, redis):
-    await redis.hset(auth_key("abcd" + "0" * 60), "record", json.dumps({"keyHash": "abcd" + "0" * 60}))
-    await redis.hset(auth_key("abcd" + "1" * 60), "record", json.dumps({"keyHash": "abcd" + "1" * 60}))
+async def test_an_id_that_names_no_key_or_several_is_one_line(run, redis):
+    for digit in "01":
+        await RedisKeyStore(redis).save(KeyRecord(key_hash=KeyHash("abcd" + digit * 60)))
     assert not_done(run("revoke", "abcd")) == "abcd is ambiguous: abcd0000, abcd1111"
     assert not_done(run("show", "beef")) == "there is no key beef"
     assert "is no id of a key" in not_done(run("show", "*"))
     assert "no key on standard input" in not_done(run("revoke", "--key-stdin", text="\n"))
 
 
-def test_redis_or_kafka_being_away_is_one_line(keys, run, redis):
+def test_redis_or_kafka_being_away_is_one_line(run, redis):
     nowhere = str(free_port())
     assert "REDIS_PORT" in not_done(run("list", REDIS_HOST="127.0.0.1", REDIS_PORT=nowhere))
-    made = keys("create", "--user", "alice", "--permission", "*")
-    line = not_done(run("revoke", made["id"], KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{nowhere}"))
+    line = not_done(run("revoke", record("mine").key_hash, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{nowhere}"))
     assert "KAFKA_BOOTSTRAP_SERVERS" in line
 
 

@@ -97,7 +97,8 @@ async def test_bad_records_are_passed_over_and_the_next_is_answered(service, gat
     assert (await gateway.ask(hash_of("good"))).allowed
 
     async def counted() -> bool:
-        return await asyncio.to_thread(service.count, "auth_requests_total") >= before + 11
+        count: float = await asyncio.to_thread(service.count, "auth_requests_total")
+        return bool(count >= before + 11)
 
     await eventually(counted, "each record is counted, bad or not")
     assert not late.done()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from auth.app import build
 from auth.cli import parse_arguments
 from auth.key_commands import run_command
 from auth.settings import AuthSettings, load
@@ -29,6 +28,9 @@ def main() -> None:
 
 def serve(settings: AuthSettings) -> None:
     """Run the service until SIGTERM or SIGINT."""
+    # The command need not wait half a second for what only the service uses.
+    from auth.app import build  # noqa: PLC0415
+
     configure_logs("auth", level=settings.log_level, form=settings.log_format)
 
     async def run(stop: asyncio.Event) -> None:
