@@ -16,11 +16,11 @@ LIMIT_SECONDS = 5.0
 
 
 async def watch(readiness: Readiness, redis: Redis, producer: AIOKafkaProducer) -> None:
-    """Ask both every few seconds until cancelled; a change is logged once."""
+    """Ask both at once and every few seconds until cancelled; a change is logged once."""
     while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
         _tell(readiness, "redis", await _redis_problem(redis))
         _tell(readiness, "kafka", await _kafka_problem(producer))
+        await asyncio.sleep(INTERVAL_SECONDS)
 
 
 def _tell(readiness: Readiness, dependency: str, problem: str | None) -> None:

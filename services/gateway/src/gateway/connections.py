@@ -33,6 +33,8 @@ class Refusal:
     error: ErrorCode
     message: str
     retryable: bool = True
+    retry_after: float | None = None
+    """Seconds until trying again may help, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Connections:
         wait = self._addresses.admit(handshake.address, self.now()) if handshake.limited else None
         if wait is not None:
             text = f"too many new connections from {handshake.address}; try again in {wait:.0f} s"
-            return Refusal(CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, text)
+            return Refusal(CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, text, retry_after=wait)
         return None
 
     def is_full(self, session: Session, decision: Decision) -> bool:

@@ -181,13 +181,16 @@ class WebSocket(asyncio.Protocol):
         self.session = session = Session(new_connection_id(), self._connections.profile, now=now)
         refusal = self._connections.admit(self, handshake)
         if refusal is not None:
-            welcome = session.opened(None, now_ms=now_ms)
+            self.carry_out(session.opened(None, now_ms=now_ms))
+            code, retry_after = refusal.close_code, refusal.retry_after
             self.carry_out(
-                (
-                    *welcome,
-                    *session.fail(
-                        refusal.close_code, refusal.error, refusal.message, now=now, retryable=refusal.retryable
-                    ),
+                session.fail(
+                    code,
+                    refusal.error,
+                    refusal.message,
+                    now=now,
+                    retryable=refusal.retryable,
+                    retry_after=retry_after,
                 )
             )
         else:
@@ -330,8 +333,8 @@ class WebSocket(asyncio.Protocol):
             self.carry_out(session.fail(CloseCode.TOO_MANY_CONNECTIONS, ErrorCode.RATE_LIMITED, message, now=now))
             return
         self.carry_out(session.decided(decision, now=now, now_ms=now_ms))
-        if decision.expires_at is not None:
-            self._connections.wake_at(self, session.next_tick())
+        # What is due now may be sooner than what the wheel knows: the end of the key, or of a short life.
+        self._connections.wake_at(self, session.next_tick())
 
     def _register(self) -> None:
         if self.session is not None:

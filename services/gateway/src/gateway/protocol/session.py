@@ -183,11 +183,11 @@ class Session:
         if limit is None or count <= limit:
             return None
         message = f"more than {limit} messages a minute"
+        wait = self._messages.remaining(now)
         if count > 2 * limit:
-            return self.fail(CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, message, now=now, retryable=True)
-        return (
-            self._error(ErrorCode.RATE_LIMITED, message, retryable=True, retry_after=self._messages.remaining(now)),
-        )
+            code, error = CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED
+            return self.fail(code, error, message, now=now, retryable=True, retry_after=wait)
+        return (self._error(ErrorCode.RATE_LIMITED, message, retryable=True, retry_after=wait),)
 
     def _hold(self, text: bytes) -> tuple[Effect, ...]:
         self._waiting = self._waiting or []
@@ -368,13 +368,20 @@ class Session:
     # Ending ---------------------------------------------------------------------------------------------------------
 
     def fail(
-        self, code: CloseCode, error: ErrorCode, message: str, *, now: float, retryable: bool = False
+        self,
+        code: CloseCode,
+        error: ErrorCode,
+        message: str,
+        *,
+        now: float,
+        retryable: bool = False,
+        retry_after: float | None = None,
     ) -> tuple[Effect, ...]:
         """Say why, then close: a browser cannot read why a handshake was refused."""
         if self.state in (State.CLOSING, State.CLOSED):
             return ()
         return (
-            self._error(error, message, command_id=self._command_id, retryable=retryable),
+            self._error(error, message, command_id=self._command_id, retryable=retryable, retry_after=retry_after),
             *self.close(code, message, now=now),
         )
 
