@@ -76,7 +76,7 @@ def gateway_with(system: System) -> Iterator[GatewayFactory]:
     def start(**settings: str) -> Service:
         name = tuple(sorted(settings.items()))
         if name not in started or not started[name].runs:
-            started[name] = system.start("gateway", **settings)
+            started[name] = system.start_apart("gateway", **settings)
         return started[name]
 
     yield start

@@ -124,10 +124,8 @@ async def test_failed_delivery_to_one_socket_hurts_no_other_and_is_counted(
     gateway, protocol = gateway_with(gateway_outbox_bytes="65536"), unique("protocol")
     bad = [await RawSocket.open(f"{gateway.realtime}?apiKey={system.key()}") for _ in range(3)]
     for socket in bad:
-        await socket.send_frame(
-            1, b'{"type":"subscribe","id":1,"channel":"alerts","filters":{"protocolIds":["%b"]}}' % protocol.encode()
-        )
-        await socket.read_until(b'"subscribed"')
+        await socket.say({"type": "subscribe", "channel": "alerts", "filters": {"protocolIds": [protocol]}})
+        await socket.frame_with(b'"subscribed"')
     good = [await connect(gateway=gateway) for _ in range(3)]
     for client in good:
         await client.subscribe("alerts", {"protocolIds": [protocol]})

@@ -38,7 +38,8 @@ class Service:
 
     child: Child
     port: int
-    killed: bool = False
+    apart: bool = False
+    """Not one of those that `System.gateways` names: it has settings of its own."""
 
     @property
     def name(self) -> str:
@@ -119,7 +120,6 @@ class Service:
 
     def kill(self) -> None:
         """kill -9."""
-        self.killed = True
         self.child.process.kill()
         self.child.process.wait()
 
@@ -150,17 +150,15 @@ class System:
 
     def launch(self, name: ServiceName, **settings: str) -> Service:
         """Start one more process of a service, and do not wait. Settings are variables in lower case: `slots="8"`."""
-        port = free_port()
-        variables = {key.upper(): value for key, value in settings.items()}
-        environment = {**self.environment, "PYTHONUNBUFFERED": "1", PORT_VARIABLES[name]: str(port), **variables}
-        log = self.logs / f"{name}-{len(self.services)}.log"
-        service = Service(start(Command(name, (sys.executable, "-m", name), environment), log), port)
-        self.services.append(service)
-        return service
+        return self._launch(name, settings)
 
     def start(self, name: ServiceName, **settings: str) -> Service:
         """Start one more process of a service; it is ready."""
         return self.launch(name, **settings).wait_ready()
+
+    def start_apart(self, name: ServiceName, **settings: str) -> Service:
+        """The same, for a process with other settings, which `gateways` leaves out."""
+        return self._launch(name, settings, apart=True).wait_ready()
 
     def start_all(self, *, gateways: int = 1, routers: int = 1, **gateway_settings: str) -> System:
         """Auth, routers and gateways at once; all are ready."""
@@ -180,12 +178,13 @@ class System:
 
     @property
     def gateway(self) -> Service:
-        """The first gateway that runs."""
-        return self.running("gateway")[0]
+        """The first of the gateways."""
+        return self.gateways[0]
 
     @property
     def gateways(self) -> list[Service]:
-        return self.running("gateway")
+        """Those that run and were not started apart."""
+        return [service for service in self.running("gateway") if not service.apart]
 
     def close(self) -> None:
         """Stop all that still run, gateways first. AssertionError names those that did not end with status 0."""
@@ -254,6 +253,15 @@ class System:
         )
         assert done.returncode == 0, f"auth keys {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+    def _launch(self, name: ServiceName, settings: Mapping[str, str], *, apart: bool = False) -> Service:
+        port = free_port()
+        variables = {key.upper(): value for key, value in settings.items()}
+        environment = {**self.environment, "PYTHONUNBUFFERED": "1", PORT_VARIABLES[name]: str(port), **variables}
+        log = self.logs / f"{name}-{len(self.services)}.log"
+        service = Service(start(Command(name, (sys.executable, "-m", name), environment), log), port, apart)
+        self.services.append(service)
+        return service
 
 
 SystemFactory = Callable[[], System]
