@@ -44,6 +44,10 @@ def test_changes_are_coloured(change, colour):
     )
 
 
+def test_a_change_that_rounds_to_nothing_is_no_fall():
+    assert f"{COLOURS.dim}    +0.00%{COLOURS.end}" in format_line(update(data={"change": -0.001}), COLOURS)
+
+
 def test_colours_change_no_letter():
     line = format_line(BITCOIN, COLOURS)
     for sequence in (COLOURS.dim, COLOURS.bold, COLOURS.rise, COLOURS.fall, COLOURS.end):

@@ -16,6 +16,7 @@ from defistream.errors import InvalidArgument
 from defistream.updates import Update
 
 MAX_VALUES = 100
+EXACT_INTEGER = 2**53
 _HEX_PART = re.compile(r"(?<![0-9A-Za-z])0[xX][0-9A-Fa-f]+")
 
 
@@ -124,4 +125,5 @@ def _bound(name: str, value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidArgument(f"{name} must be a finite number, not {value!r}")
-    return value
+    # As the server writes it: 1 and 1.0 are one bound.
+    return int(value) if abs(value) <= EXACT_INTEGER and value == int(value) else value

@@ -130,7 +130,9 @@ def _change(data: Any) -> float | None:
     if not isinstance(data, Mapping):
         return None
     numbers = (data.get(name) for name in _CHANGES)
-    return next((one for one in numbers if isinstance(one, int | float) and not isinstance(one, bool)), None)
+    found = next((one for one in numbers if isinstance(one, int | float) and not isinstance(one, bool)), None)
+    # As shown: what rounds to nothing is no fall. Adding 0.0 takes the sign from -0.0.
+    return None if found is None else round(float(found), 2) + 0.0
 
 
 def _without_zeros(text: str) -> str:
