@@ -73,6 +73,15 @@ async def test_fragments_count_together_against_the_greatest_size(gateway):
     assert ended(await wire.end()) == (["bad_request"], 1009)
 
 
+async def test_who_is_still_sending_when_refused_reads_why(gateway):
+    """Closing with unread input would reset the connection, and take from the client what it was told."""
+    wire = await opened(gateway)
+    payload = padded(60_000)
+    frame = bytes([0x80 | TEXT, 0x80 | 126]) + len(payload).to_bytes(2, "big") + bytes(4) + payload
+    await wire.send(frame * 50)
+    assert ended(await wire.end()) == (["bad_request"], 1009)
+
+
 async def test_a_key_with_a_limit_of_its_own_may_send_longer_messages(gateway):
     gateway.decisions[KEY] = gateway.decisions[KEY].model_copy(update={"limits": {"messageBytes": 60_000}})
     wire = await opened(gateway)
