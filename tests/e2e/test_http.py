@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
@@ -177,15 +178,19 @@ async def test_metrics_count_what_the_gateway_did(connect: Connect, producer: Pr
         "gateway_connections_opened_total": 1,
         "gateway_frames_total": 1,
         'gateway_errors_total{code="unknown_channel"}': 1,
-        'gateway_commands_total{type="subscribe"}': 2,
-        'gateway_updates_total{channel="prices"}': 1,
+        "gateway_updates_total": 1,
         "gateway_authentication_seconds_count": 1,
         "gateway_activation_seconds_count": 1,
         "gateway_delivery_seconds_count": 1,
     }
 
-    async def risen() -> bool:
-        after = await asyncio.to_thread(gateway.metrics)
-        return {name: after.get(name, 0) - before.get(name, 0) for name in rises} == rises
+    risen: dict[str, float] = {}
 
-    await eventually(risen, f"{rises} more")
+    async def all_have() -> bool:
+        after = await asyncio.to_thread(gateway.metrics)
+        risen.update({name: after.get(name, 0) - before.get(name, 0) for name in rises})
+        return risen == rises
+
+    with contextlib.suppress(AssertionError):
+        await eventually(all_have, "the counts have risen", limit=5)
+    assert risen == rises

@@ -223,7 +223,7 @@ async def test_revoked_key_is_closed_with_4503_on_every_gateway_and_others_stay(
 
 
 async def test_key_at_its_end_closes_its_connections(connect: Connect, system: System):
-    key = system.new_key("--user", "guest", "--permission", "*", "--expires", "3s")
+    key = system.new_key("--user", "guest", "--permission", "*", "--expires", "6s")
     client = await connect(key)
     assert await client.closed() in {4001, 4502}
 

@@ -12,7 +12,6 @@ gateway_connections_opened_total = Counter("gateway_connections_opened", "Connec
 gateway_connections_closed_total = Counter("gateway_connections_closed", "Connections ended, by close code", ["code"])
 gateway_rooms = Gauge("gateway_rooms", "Rooms with at least one subscription here")
 gateway_subscriptions = Gauge("gateway_subscriptions", "Subscriptions, by channel", ["channel"])
-gateway_commands_total = Counter("gateway_commands", "Commands received, by type", ["type"])
 gateway_errors_total = Counter("gateway_errors", "Errors answered, by code", ["code"])
 gateway_updates_total = Counter("gateway_updates", "Updates received from routers")
 gateway_frames_total = Counter("gateway_frames", "Update frames handed to sockets")

@@ -271,8 +271,10 @@ class WebSocket(asyncio.Protocol):
         """Do what the session wants, in order."""
         for effect in effects:
             match effect:
-                case Send(payload=payload):
+                case Send(payload=payload, error=error):
                     self._write(text_frame(payload))
+                    if error is not None:
+                        metrics.gateway_errors_total.labels(code=error.value).inc()
                 case SendPing():
                     self._write(PING)
                 case Join(ticket=ticket, rooms=rooms):
@@ -350,13 +352,15 @@ class WebSocket(asyncio.Protocol):
             self._connections.leave(self, self.session, room)
 
     def _join(self, ticket: int, rooms: tuple[Room, ...]) -> None:
-        done, failed = partial(self._joined, ticket, rooms), partial(self._join_failed, ticket)
+        done = partial(self._joined, ticket, rooms, self._connections.now())
+        failed = partial(self._join_failed, ticket)
         waiting = self._connections.hub.join(self, rooms, done=done, failed=failed)
         if self.session is not None and self.session.pending and ticket in self.session.pending:
             self._waiting = {**(self._waiting or {}), ticket: waiting}
 
-    def _joined(self, ticket: int, rooms: Sequence[Room]) -> None:
+    def _joined(self, ticket: int, rooms: Sequence[Room], asked_at: float) -> None:
         self._forget_waiting(ticket)
+        metrics.gateway_activation_seconds.observe(self._connections.now() - asked_at)
         if self.session is not None:
             fresh = [room for room in rooms if room.id not in self.session.rooms]
             self.carry_out(self.session.joined(ticket))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.errors import ErrorCode
 from common.identifiers import KeyHash
 from common.rooms import Room
 from gateway.protocol.commands import CommandId
@@ -14,6 +15,8 @@ class Send:
     """A reply or push, JSON; goes out after the update frames that are already waiting."""
 
     payload: bytes
+    error: ErrorCode | None = None
+    """The code, where it is an error: for the count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -413,5 +413,6 @@ class Session:
         return Send(
             replies.error(
                 code, message, command_id=command_id, field=field, retryable=retryable, retry_after=retry_after
-            )
+            ),
+            error=code,
         )
