@@ -20,6 +20,7 @@ async def test_an_address_may_open_so_many_connections_a_minute():
             await gateway.connect(headers={FORWARDED: "203.0.113.7"})
         refused = await gateway.connect(None, headers={FORWARDED: "203.0.113.7"})
         assert await refusal(refused) == ("rate_limited", True, 4005)
+        assert 0 < refused.messages[-1]["retryAfterMs"] <= 60_000
         await gateway.connect(headers={FORWARDED: "203.0.113.8"})
 
 

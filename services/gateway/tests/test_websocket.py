@@ -189,7 +189,7 @@ async def test_a_client_that_closes_is_answered_and_forgotten(gateway):
 
 async def test_a_close_of_ours_waits_for_its_answer(gateway):
     wire = await opened(gateway, key=None)
-    await wire.say(type="authenticate", apiKey="wrong")
+    await wire.command(type="authenticate", apiKey="wrong")
     seen = await wire.until(lambda each: each.opcode == CLOSE)
     assert ended(seen) == (["invalid_api_key"], 4502)
     assert len(gateway.connections) == 1
@@ -241,7 +241,7 @@ async def test_a_closing_connection_gets_nothing_more(gateway):
 async def test_a_subscribe_that_is_answered_after_the_close_is_not(gateway):
     gateway.away.add("router")
     wire = await opened(gateway)
-    await wire.say(type="subscribe", channel="prices")
+    await wire.command(type="subscribe", channel="prices")
     await gateway.until(gateway.wanted, "the room is asked for")
     await wire.send_frame(BINARY, b"")
     await gateway.until(lambda: not gateway.wanted(), "the room is given up")
@@ -335,7 +335,7 @@ async def test_a_reader_that_pauses_gets_everything_in_order(gateway):
         gateway.publish(BTC, update(number, size=8000))
         number += 1
         await asyncio.sleep(0)
-    await wire.say(type="ping")
+    await wire.command(type="ping")
     await wire.send_frame(PING, b"last")
     seen = await wire.until(lambda each: each.opcode == PONG)
     assert [each.json["id"] for each in seen[:-2]] == [f"0:{n}" for n in range(number)]

@@ -55,11 +55,11 @@ class Wire(RawSocket):
         """The next message of a type; those before it are passed over."""
         return (await self.until(lambda each: each.opcode == TEXT and each.json["type"] == kind))[-1].json
 
-    async def say(self, **message: object) -> None:
+    async def command(self, **message: object) -> None:
         await self.send_frame(TEXT, json.dumps(message, ensure_ascii=False).encode())
 
     async def subscribe(self, **which: object) -> dict[str, Any]:
-        await self.say(type="subscribe", **which)
+        await self.command(type="subscribe", **which)
         return await self.told("subscribed")
 
     async def end(self) -> list[Seen]:

@@ -206,8 +206,8 @@ def test_beyond_twice_the_limit_the_connection_is_closed():
     for _ in range(20):
         talk.says(PING)
     assert talk.closes == []
-    effects = talk.says(PING)
-    assert (message(effects)["code"], message(effects)["retryable"]) == ("rate_limited", True)
+    told = message(talk.says(PING))
+    assert (told["code"], told["retryable"], told["retryAfterMs"]) == ("rate_limited", True, 60_000)
     assert talk.closes == [4005]
 
 
