@@ -112,3 +112,11 @@ def test_a_revoked_key_ends_the_conversation():
     assert error(effects)[0] == "invalid_api_key"
     assert only(effects, Close).code == 4503
     assert talk.revoked() == ()
+
+
+def test_the_id_of_the_message_that_gave_the_key_is_that_answers_alone():
+    talk = Talk()
+    talk.open()
+    talk.says({"type": "auth", "id": 7, "apiKey": "key"})
+    talk.decided()
+    assert error(talk.revoked()) == ("invalid_api_key", None, None)
