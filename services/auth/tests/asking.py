@@ -13,8 +13,6 @@ from common.identifiers import FencingEpoch, KeyHash, Slot
 from common.kafka import AIOKafkaConsumer, AIOKafkaProducer, Kafka, TopicPartition
 from common.settings import CommonSettings
 
-EPOCH = FencingEpoch(1)
-
 
 class AskingGateway:
     def __init__(
@@ -22,6 +20,8 @@ class AskingGateway:
     ) -> None:
         self.topics = settings.topics()
         self.slot = slot
+        # New for each, as a gateway's: replies to one that was here before are not ours.
+        self.epoch = FencingEpoch(time.time_ns())
         self.producer = producer
         self._consumer = consumer
         self._numbers = itertools.count(1)
@@ -43,7 +43,7 @@ class AskingGateway:
         self._waiting[number] = asyncio.get_running_loop().create_future()
         at = time.time_ns() // 1_000_000 if at_ms is None else at_ms
         request = AuthRequest(
-            request=number, slot=Slot(self.slot if slot is None else slot), epoch=EPOCH, key_hash=key_hash, at=at
+            request=number, slot=Slot(self.slot if slot is None else slot), epoch=self.epoch, key_hash=key_hash, at=at
         )
         await self.write(request.encode(), key=key_hash.encode())
         return self._waiting[number]
@@ -60,7 +60,8 @@ class AskingGateway:
             for records in (await self._consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     reply = AuthReply.model_validate_json(record.value)
-                    waiting = self._waiting.pop(reply.request, None)
+                    ours = reply.epoch == self.epoch
+                    waiting = self._waiting.pop(reply.request, None) if ours else None
                     if waiting is not None and not waiting.done():
                         waiting.set_result(reply.decision)
 

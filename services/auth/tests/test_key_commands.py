@@ -16,7 +16,7 @@ from auth.keys import KeyRecord
 from auth.settings import AuthSettings
 from common.events import Revocation
 from common.identifiers import KeyHash, hash_api_key
-from common.kafka import Kafka, TopicPartition
+from common.kafka import Kafka, TopicPartition, at_end
 from common.redis_keys import auth_decision, auth_key
 from deploy.local.ports import free_port
 from services.auth.tests.conftest import PEPPER
@@ -70,10 +70,9 @@ async def revocations(settings: AuthSettings) -> list[Revocation]:
     await consumer.start()
     try:
         consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
         await consumer.seek_to_beginning(partition)
         found: list[Revocation] = []
-        while await consumer.position(partition) < end:
+        while not await at_end(consumer, [partition]):
             records = (await consumer.getmany(timeout_ms=500)).get(partition, [])
             assert all(record.key == json.loads(record.value)["key_hash"].encode() for record in records)
             found += [Revocation.model_validate_json(record.value) for record in records]

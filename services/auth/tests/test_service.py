@@ -129,6 +129,35 @@ async def test_a_second_process_shares_the_work_and_knows_earlier_revocations(se
     assert all(decision.allowed for decision in await gateway.ask_all(hashes, limit=30))
 
 
+async def test_while_redis_is_away_clients_are_told_to_try_again_and_later_served(
+    system, service, servers, settings, redis
+):
+    relay = Forwarder(servers.redis)
+    await relay.open()
+    address = {"redis_host": relay.address.host, "redis_port": str(relay.address.port)}
+    prefix = settings.topic_prefix + "away-"
+    try:
+        apart = system.launch("auth", topic_prefix=prefix, **address)
+        await asyncio.to_thread(apart.wait_ready)
+        async with asking_gateway(settings.model_copy(update={"topic_prefix": prefix})) as gateway:
+            await RedisKeyStore(redis).save(record("patient"))
+            await relay.close()
+            refused = await gateway.ask(hash_of("patient"))
+            assert (refused.allowed, refused.retryable) == (False, True)
+
+            async def says_so() -> bool:
+                readiness = await asyncio.to_thread(apart.readiness)
+                return readiness is not None and readiness["dependencies"]["redis"] != "ok"
+
+            await eventually(says_so, "/readyz tells that Redis is away", limit=20)
+            await relay.open()
+            await asyncio.to_thread(apart.wait_ready)
+            assert (await gateway.ask(hash_of("patient"))).allowed
+        assert await asyncio.to_thread(apart.stop) == 0
+    finally:
+        await relay.close()
+
+
 async def test_it_waits_for_redis_and_kafka_says_so_once_and_goes_on(system, servers, gateway):
     kafka, redis = Forwarder(Address(*_split(servers.kafka))), Forwarder(servers.redis)
     late = system.launch(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from auth.key_stores.http_answers import AnswerFields
 from auth.settings import AuthSettings, load
 from common.errors import StartupError
-from common.settings import seconds
+from common.settings import CommonSettings, seconds
 
 HTTP = {"AUTH_KEY_STORE": "http", "AUTH_HTTP_URL": "https://keys.example/v1/{key_hash}"}
 
@@ -92,3 +93,10 @@ def test_a_dash_means_that_answers_have_no_such_field(variables):
     assert settings.answer_fields() == AnswerFields(
         valid=None, user="owner.id", default_permissions=("channel:tvl", "broadcast")
     )
+
+
+@pytest.mark.parametrize("name", sorted(set(AuthSettings.model_fields) - set(CommonSettings.model_fields)))
+def test_the_readme_tells_each_setting_in_its_own_words(name):
+    readme = Path(__file__).parent.with_name("README.md").read_text(encoding="utf-8")
+    (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{name.upper()}` |"))
+    assert f" {AuthSettings.model_fields[name].description} |" in row

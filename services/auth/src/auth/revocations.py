@@ -10,19 +10,19 @@ from pydantic import ValidationError
 from common.backoff import Backoff
 from common.events import Revocation
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, at_end, partitions_of
 from common.logs import describe, get_logger
 from common.metrics import auth_revocations_total
 
 log = get_logger("auth.revocations")
 
-POLL_MS = 1000
+POLL_MS = 100
 
 OnRevoked = Callable[[Collection[KeyHash]], Awaitable[None]]
 
 
 class Revoked:
-    """The hashes of revoked keys: for ever, as the topic is compacted. 150 bytes a key."""
+    """The hashes of revoked keys: for ever, as the topic is compacted. 170 bytes a key."""
 
     def __init__(self, hashes: Iterable[KeyHash] = ()) -> None:
         self._hashes = set(hashes)
@@ -66,25 +66,23 @@ class RevocationsReader:
                 await consumer.stop()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        ends = await self._assign(consumer)
+        partitions = await self._assign(consumer)
         while not self._complete.is_set():
-            if await _reached(consumer, ends):
+            self._revoked.add(await self._poll(consumer))
+            if await at_end(consumer, partitions):
                 self._complete.set()
                 log.info("revocations_read", keys=len(self._revoked))
-                break
-            self._revoked.add(await self._poll(consumer))
         while True:
             hashes = await self._poll(consumer)
             if hashes:
                 self._revoked.add(hashes)
                 await self._on_revoked(hashes)
 
-    async def _assign(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         partitions = [TopicPartition(self._topic, number) for number in await partitions_of(consumer, self._topic)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        return ends
+        return partitions
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> list[KeyHash]:
         records = await consumer.getmany(timeout_ms=POLL_MS)
@@ -92,13 +90,6 @@ class RevocationsReader:
         hashes = [key_hash for key_hash in read if key_hash is not None]
         auth_revocations_total.inc(len(hashes))
         return hashes
-
-
-async def _reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    for partition, end in ends.items():
-        if await consumer.position(partition) < end:
-            return False
-    return True
 
 
 def _parse(value: bytes | None) -> KeyHash | None:

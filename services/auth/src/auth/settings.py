@@ -35,7 +35,7 @@ class AuthSettings(CommonSettings):
         seconds("300s"), description="how long a yes is used before the key store is asked again"
     )
     auth_cache_negative_ttl: Duration = Field(seconds("30s"), description="the same for a no")
-    auth_cache_size: int = Field(100_000, ge=1, description="decisions kept in this process; about 1 KB each")
+    auth_cache_size: int = Field(100_000, ge=1, description="decisions kept in this process; about 2 KB each")
     auth_batch_wait: Duration = Field(
         seconds("5ms"),
         description="wait of an empty poll for requests, and once more after it: adds to each first request",
