@@ -18,6 +18,7 @@ from common.deliveries import Activated, Item, OperatorMessage, Progress, Routed
 from common.events import Interest, Record, SlotTaken
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
+from common.kafka import partitions_of
 from common.rooms import Room, room_of
 from common.topics import Topics, interest_key, slot_key
 from tests.support.fixtures import Isolation
@@ -166,8 +167,7 @@ class Outside:
     async def everything_in(self, topic: str) -> list[Any]:
         """All records that the topic has now."""
         consumer = await self.consumer()
-        await consumer.topics()
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        partitions = [TopicPartition(topic, number) for number in await partitions_of(consumer, topic)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)

@@ -61,4 +61,5 @@ def test_removing_what_is_not_held_is_an_error():
 def test_both_bounds_of_an_interval_are_inclusive(low: float | None, high: float | None, value: float, inside: bool):
     interval = Interval(low=low is not None, high=high is not None)
     interval.add(3, low, high)
-    assert (3 in interval.around(value)) is inside
+    assert (3 in interval.around(value, as_bitmap=False)) is inside
+    assert (3 in interval.around(value, as_bitmap=True)) is inside

@@ -61,7 +61,7 @@ def test_nothing_is_left_when_every_room_is_gone(given_filters, update):
     assert len(index) == 0
     assert not index.match(update)
     assert not list(index.channel(Channel.PRICES).slots())
-    assert not index.channel(Channel.PRICES)._groups
+    assert not list(index.channel(Channel.PRICES)._buckets)
 
 
 def test_a_room_stays_until_the_last_slot_leaves_it():

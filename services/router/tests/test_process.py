@@ -25,7 +25,12 @@ from tests.support.waiting import wait_until
 )
 def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, says: str):
     done = subprocess.run(
-        [sys.executable, "-m", "router"], env={**os.environ, name: value}, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "router"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 2
     assert says in done.stderr
@@ -33,7 +38,9 @@ def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, says: str):
 
 
 def test_help_lists_every_setting():
-    done = subprocess.run([sys.executable, "-m", "router", "--help"], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "router", "--help"], capture_output=True, text=True, timeout=30, check=True
+    )
     for name in ("ROUTER_MAX_POLL_RECORDS", "METRICS_PORT", "KAFKA_BOOTSTRAP_SERVERS", "SLOTS"):
         assert name in done.stdout
 

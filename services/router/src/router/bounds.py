@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 
 from pyroaring import BitMap
 
+from router.members import FEW, Numbers
+
 _STEP = 256
 """Entries between two cuts of a list: what a query adds one by one, about 2 us."""
 _MOST_CUTS = 128
@@ -14,10 +16,10 @@ _MOST_CUTS = 128
 
 
 class SortedBounds:
-    """Room numbers by their lower bound. `passed(v)` are those whose bound is at most `v`.
+    """Room numbers by their lower bound; those whose bound is at most `v` are passed by `v`.
 
-    The rooms below some bounds ("cuts") are kept as bitmaps, so a query copies one of them and adds the few entries beyond.
-    Upper bounds are kept negated and asked with `-v`.
+    The rooms below some bounds ("cuts") are kept as bitmaps, so that a bitmap of many rooms is a copy of one of them with the few
+    entries beyond. Upper bounds are kept negated and asked with `-v`.
     """
 
     __slots__ = ("_below", "_bounds", "_cuts", "_numbers", "_rebuild_at")
@@ -25,8 +27,8 @@ class SortedBounds:
     def __init__(self) -> None:
         self._bounds = array("d")
         self._numbers = array("I")
-        self._cuts: list[float] = []
-        self._below: list[BitMap] = []
+        self._cuts: tuple[float, ...] = ()
+        self._below: tuple[BitMap, ...] = ()
         self._rebuild_at = _STEP * 2
 
     def __len__(self) -> int:
@@ -50,8 +52,16 @@ class SortedBounds:
         for below in self._below[bisect_left(self._cuts, bound) :]:
             below.discard(number)
 
+    def count(self, value: float) -> int:
+        """How many rooms are passed."""
+        return bisect_right(self._bounds, value)
+
+    def first(self, count: int) -> Numbers:
+        """The rooms of the lowest bounds."""
+        return self._numbers[:count]
+
     def passed(self, value: float) -> BitMap:
-        """A new bitmap of the rooms whose bound is not above `value`."""
+        """A new bitmap of the rooms that are passed."""
         end = bisect_right(self._bounds, value)
         cut = bisect_right(self._cuts, value) - 1
         if cut < 0:
@@ -65,8 +75,8 @@ class SortedBounds:
         """New cuts at even distances; at each doubling, so adding stays cheap on average."""
         size = len(self._bounds)
         step = max(_STEP, size // _MOST_CUTS)
-        self._cuts = sorted({self._bounds[at] for at in range(step - 1, size, step)})
-        self._below = [BitMap(self._numbers[: bisect_right(self._bounds, cut)]) for cut in self._cuts]
+        self._cuts = tuple(sorted({self._bounds[at] for at in range(step - 1, size, step)}))
+        self._below = tuple(BitMap(self._numbers[: bisect_right(self._bounds, cut)]) for cut in self._cuts)
         self._rebuild_at = size * 2
 
 
@@ -95,11 +105,17 @@ class Interval:
         if self._highs is not None and high is not None:
             self._highs.remove(-high, number)
 
-    def around(self, value: float) -> BitMap:
-        """The rooms whose bounds hold `value`, both inclusive."""
-        if self._lows is None:
-            return self._highs.passed(-value) if self._highs is not None else BitMap()
-        passed = self._lows.passed(value)
-        if self._highs is not None:
-            passed &= self._highs.passed(-value)
-        return passed
+    def around(self, value: float, *, as_bitmap: bool) -> Numbers | BitMap:
+        """The rooms whose bounds hold `value`, both inclusive. Many come as a bitmap if that is what is wanted."""
+        if self._lows is not None and self._highs is not None:
+            both = self._lows.passed(value)
+            both &= self._highs.passed(-value)
+            return both if as_bitmap else both.to_array()
+        if self._lows is not None:
+            return _passed(self._lows, value, as_bitmap=as_bitmap)
+        return _passed(self._highs, -value, as_bitmap=as_bitmap) if self._highs is not None else array("I")
+
+
+def _passed(bounds: SortedBounds, value: float, *, as_bitmap: bool) -> Numbers | BitMap:
+    count = bounds.count(value)
+    return bounds.passed(value) if as_bitmap and count > FEW else bounds.first(count)
