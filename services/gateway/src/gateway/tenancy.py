@@ -7,7 +7,7 @@ claim -> serve -- slot seen under a newer epoch --> close sockets (4004) -> clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +15,8 @@ from typing import Protocol
 from common.clock import Clock
 from common.health import Readiness
 from common.identifiers import FencingEpoch, Slot
-from common.kafka import KafkaError
-from common.lifecycle import wait_for
+from common.kafka import AIOKafkaConsumer, KafkaError
+from common.lifecycle import Stopping, wait_for
 from common.logs import describe, get_logger
 from common.redis import RedisError
 from gateway.auth_replies import RepliesReader
@@ -64,28 +64,31 @@ class Tenancy:
             await self._serve(lease, stop)
 
     async def _serve(self, lease: Lease, stop: asyncio.Event) -> None:
-        async with AsyncExitStack() as stack:
-            deliveries = await wait_for(
-                "kafka", lambda: self.deliveries.open(lease), errors=(KafkaError, OSError), stop=stop
-            )
-            stack.push_async_callback(deliveries.stop)
-            replies = await wait_for("kafka", lambda: self.replies.open(lease), errors=(KafkaError, OSError), stop=stop)
-            stack.push_async_callback(replies.stop)
-            async with asyncio.TaskGroup() as group:
-                fenced = [
-                    group.create_task(self.slots.hold(lease)),
-                    group.create_task(self.deliveries.run(deliveries, lease)),
-                ]
-                reading = group.create_task(self.replies.run(replies))
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            # Held from the start: opening the readers may wait for Kafka longer than a lease lasts.
+            holding = group.create_task(self.slots.hold(lease))
+            try:
+                deliveries = await self._open(self.deliveries.open, lease, stop)
+                stack.push_async_callback(deliveries.stop)
+                replies = await self._open(self.replies.open, lease, stop)
+                stack.push_async_callback(replies.stop)
+            except Stopping:
+                await self._release(lease)
+            else:
+                reading = group.create_task(self.deliveries.run(deliveries, lease))
+                answered = group.create_task(self.replies.run(replies))
                 self._begin(lease)
                 stopping = group.create_task(_until(stop))
-                await asyncio.wait((*fenced, stopping), return_when=asyncio.FIRST_COMPLETED)
-                if stop.is_set():
-                    await self._leave(lease)
-                else:
-                    self._lose(lease)
-                for task in (*fenced, reading, stopping):
+                await asyncio.wait((holding, reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+                await (self._leave(lease) if stop.is_set() else self._lose(lease))
+                for task in (reading, answered, stopping):
                     task.cancel()
+            holding.cancel()
+
+    async def _open(
+        self, attempt: Callable[[Lease], Awaitable[AIOKafkaConsumer]], lease: Lease, stop: asyncio.Event
+    ) -> AIOKafkaConsumer:
+        return await wait_for("kafka", lambda: attempt(lease), errors=(KafkaError, OSError), stop=stop)
 
     def _begin(self, lease: Lease) -> None:
         for tenant in self.tenants:
@@ -93,7 +96,7 @@ class Tenancy:
         self.readiness.available("slot")
         log.info("ready", slot=lease.slot, epoch=lease.epoch)
 
-    def _lose(self, lease: Lease) -> None:
+    async def _lose(self, lease: Lease) -> None:
         """Another gateway has the slot: what is delivered there is no longer ours."""
         self.readiness.missing("slot", "the slot was lost")
         log.warning("slot_left", slot=lease.slot, connections=len(self.connections))
@@ -108,11 +111,14 @@ class Tenancy:
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
                 await self.records.flushed()
+        await self._release(lease)
+        log.info("drained", slot=lease.slot)
+
+    async def _release(self, lease: Lease) -> None:
         try:
             await self.slots.release(lease)
         except RedisError as error:
             log.warning("slot_not_released", slot=lease.slot, **describe(error))
-        log.info("drained", slot=lease.slot)
 
 
 async def _until(stop: asyncio.Event) -> None:
