@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from aiokafka import ConsumerRebalanceListener
 
@@ -31,10 +32,10 @@ from router.generations import Generations
 from router.interest import InterestFold, Wanted
 from router.interest_log import InterestLog
 from router.outgoing import Outgoing
-from router.routing import DeadLetter, SourceRecord
+from router.routing import SourceRecord
 from router.settings import RouterSettings
 from router.sources import Sources
-from router.takeover import starting_offsets
+from router.takeover import group_consumer, starting_offsets
 
 log = get_logger("partitions")
 
@@ -97,15 +98,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def start(self) -> None:
         """Join the group. Raises `KafkaError` when the broker is away."""
-        settings = self._settings
-        consumer = self._kafka.consumer(
-            group_id=f"{settings.topic_prefix}router",
-            auto_offset_reset="earliest",
-            session_timeout_ms=round(settings.router_session_timeout.total_seconds() * 1000),
-            heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),
-            max_poll_records=settings.router_max_poll_records,
-            metadata_max_age_ms=30_000,
-        )
+        consumer = group_consumer(self._kafka, self._settings)
         producer = await self._kafka.start_producer()
         # The group may call before `start` returns.
         self._consumer, self._producer = consumer, producer
@@ -144,6 +137,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """Held back until taken over, which waits for others: not here, where the group's heartbeats would wait as well."""
         self._consumer.pause(*assigned)
         self._assigned, self._taking = frozenset(assigned), True
+        self._ownership.expect(map(self._sources.source, assigned))
 
     # Work -------------------------------------------------------------------------------------------------------------
 
@@ -185,23 +179,21 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         tick, letters = routed
         self._committer.began(tick)
         for letter in letters:
-            await self._send_dead_letter(tick, letter)
-
-    async def _send_dead_letter(self, tick: Tick, letter: DeadLetter) -> None:
-        named = replace(letter, source=self._sources.topic(letter.source))
-        log.warning(
-            "dead_letter", topic=named.source, partition=named.partition, offset=named.offset, reason=named.reason
-        )
-        future = await send_dead_letter(self._producer, self._topics.dead_letter, named, label=letter.source)
-
-        def sent(done: asyncio.Future[object]) -> None:
-            error = None if done.cancelled() else done.exception()
-            if error is None:
-                self._committer.acknowledged(tick)
+            named = replace(letter, source=self._sources.topic(letter.source))
+            try:
+                sending = await send_dead_letter(self._producer, self._topics.dead_letter, named, label=letter.source)
+            except KafkaError as error:
+                self._fail(error)
                 return
-            self._fail(error if isinstance(error, KafkaError) else KafkaError(str(error)))
+            sending.add_done_callback(partial(self._sent, tick))
 
-        future.add_done_callback(sent)
+    def _sent(self, tick: Tick, done: asyncio.Future[object]) -> None:
+        """A dead letter's acknowledgement: a part of its tick, as deliveries are."""
+        error = None if done.cancelled() else done.exception()
+        if error is None:
+            self._committer.acknowledged(tick)
+            return
+        self._fail(error if isinstance(error, KafkaError) else KafkaError(str(error)))
 
     async def _take_over(self) -> None:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
@@ -234,6 +226,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if self._assigned:
             self._consumer.pause(*self._assigned)
         self._taking = bool(self._assigned)
+        self._ownership.expect(map(self._sources.source, self._assigned))
         await pause(self._backoff.next(), stop)
         # A new producer: one that failed may refuse everything from then on, and holds records that are void.
         await end_within(_SETTLE_SECONDS, "producer", self._producer.stop())

@@ -5,10 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from common.kafka import AIOKafkaConsumer, TopicPartition
+from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition
 from common.logs import get_logger
+from router.settings import RouterSettings
 
 log = get_logger("takeover")
+
+
+def group_consumer(kafka: Kafka, settings: RouterSettings) -> AIOKafkaConsumer:
+    """A consumer in the router group, not started and without topics."""
+    return kafka.consumer(
+        group_id=f"{settings.topic_prefix}router",
+        auto_offset_reset="earliest",
+        session_timeout_ms=round(settings.router_session_timeout.total_seconds() * 1000),
+        heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),
+        max_poll_records=settings.router_max_poll_records,
+        metadata_max_age_ms=30_000,
+    )
 
 
 async def starting_offsets(
@@ -20,6 +33,8 @@ async def starting_offsets(
     and a day of history must not go to live sockets. So it starts at the end, and an empty partition at 0.
     """
     tps = list(partitions)
+    if not tps:
+        return {}
     committed = await asyncio.gather(*map(consumer.committed, tps))
     begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
     starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in zip(tps, committed, strict=True)}
