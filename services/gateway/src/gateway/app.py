@@ -204,9 +204,7 @@ def build(settings: GatewaySettings) -> App:
         ticker=Ticker(connections, activation, authentication, statistics, clock),
         publisher=publisher,
         partitions=partitions,
-        http=build_http(
-            readiness, Broadcast(authentication, publisher, topics, hash_key), statistics.to_json, settings.path
-        ),
+        http=build_http(readiness, Broadcast(authentication, publisher, topics, hash_key), statistics, settings.path),
     )
 
 
