@@ -5,23 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition
+from common.kafka import AIOKafkaConsumer, TopicPartition
 from common.logs import get_logger
-from router.settings import RouterSettings
 
 log = get_logger("takeover")
-
-
-def group_consumer(kafka: Kafka, settings: RouterSettings) -> AIOKafkaConsumer:
-    """A consumer in the router group, not started and without topics."""
-    return kafka.consumer(
-        group_id=f"{settings.topic_prefix}router",
-        auto_offset_reset="earliest",
-        session_timeout_ms=round(settings.router_session_timeout.total_seconds() * 1000),
-        heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),
-        max_poll_records=settings.router_max_poll_records,
-        metadata_max_age_ms=30_000,
-    )
 
 
 async def starting_offsets(
