@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 STAMP = b'"t":'
 """Before the nanoseconds since 1970 at which the producer wrote the update; followed by a comma or a brace."""
@@ -88,9 +89,9 @@ class Socket(asyncio.Protocol):
     # asyncio.Protocol ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        # uvloop's transport is one by behaviour, not by class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         now = time.time_ns()
@@ -108,7 +109,7 @@ class Socket(asyncio.Protocol):
             data = data[end + 4 :]
         self._buffer = self._frames(data, now)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self._fail(self._closed)
 
     # Frames ----------------------------------------------------------------------------------------------------------
