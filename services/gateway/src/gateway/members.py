@@ -1,0 +1,29 @@
+"""A connection, as fan-out needs it, and what may be sent to it. Pure."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from common.rooms import Room
+
+
+class Member(Protocol):
+    frames: list[bytes]
+    """Update frames of this tick, for `flush` to write; the hub appends."""
+    catching_up: int
+    """Rooms in which the connection still gets what it missed, at its own speed."""
+
+    @property
+    def user(self) -> str | None: ...
+
+    def flush(self) -> None:
+        """Write `frames` and clear them. Raises nothing."""
+        ...
+
+
+def may_have(member: Member, user: str | None, room: Room) -> bool:
+    """Whether an update that is private to `user` may go to a member of the room.
+
+    Who asked for a user by name was permitted to when it subscribed.
+    """
+    return user is None or member.user == user or room.filter.user_id == user
