@@ -115,6 +115,9 @@ class CatchingUp:
         catch_up.member.catching_up += 1
         self._rooms.setdefault(room.id, {})[catch_up.member] = (group, catch_up)
 
+    def has(self, member: Member, room: Room) -> bool:
+        return member in self._rooms.get(room.id, ())
+
     def leave(self, member: Member, room: Room) -> bool:
         """The connection is out; its listener hears no more. False when it was not catching up there."""
         if not self._forget(member, room):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from common.channels import STATE_CHANNELS
 from common.deliveries import (
     Activated,
     Began,
@@ -24,6 +25,7 @@ from common.rooms import Room
 from gateway.activation import Activation, Waiting
 from gateway.catching import CatchingUp, CatchUp
 from gateway.members import Member
+from gateway.outbox import Entity
 from gateway.positions import Positions, Source
 from gateway.protocol.frames import text_frame
 
@@ -61,6 +63,8 @@ class Hub:
         self._users: dict[str, set[Member]] = {}
         self._everyone: dict[Member, None] = {}
         self._touched: list[Member] = []
+        self._entities: dict[int, Entity] = {}
+        """Of this tick's frames, by `id()`: what a slow connection may be spared."""
 
     # Membership -----------------------------------------------------------------------------------------------------
 
@@ -103,9 +107,10 @@ class Hub:
         here = self._rooms.get(room.id)
         if here is None:
             here = self._rooms[room.id] = HubRoom(room)
-        if member in here.members:
+        if member in here.members or self.catching_up.has(member, room):
             # Subscribed once more: it held the room already.
             self.activation.leave(room)
+            return
         here.members[member] = None
 
     def leave(self, member: Member, room: Room) -> None:
@@ -137,7 +142,8 @@ class Hub:
         """Write each touched connection's frames of this tick in one go."""
         touched, self._touched = self._touched, []
         for member in touched:
-            member.flush()
+            member.flush(self._entities)
+        self._entities.clear()
 
     def _deliver_segment(self, segment: Segment) -> None:
         channel, partition = segment.channel, segment.partition
@@ -148,7 +154,8 @@ class Hub:
         for item in segment.items:
             match item:
                 case Routed(offset=offset):
-                    self._route(item, partition, source, fresh=self.positions.advance(channel, source, offset))
+                    fresh = self.positions.advance(channel, source, offset)
+                    self._route(item, channel, partition, source, fresh=fresh)
                 case Progress(offset=offset):
                     self.positions.advance(channel, source, offset)
                 case OperatorMessage(offset=offset):
@@ -174,15 +181,19 @@ class Hub:
                 source.progress = offset - 1
                 self.activation.took_over(channel, partition, item, now=now)
 
-    def _route(self, update: Routed, partition: int, source: Source, *, fresh: bool) -> None:
+    def _route(self, update: Routed, channel: str, partition: int, source: Source, *, fresh: bool) -> None:
         if fresh:
             self.counts.updates += 1
         else:
             self.counts.repeats += 1
         plain = fresh and update.user is None and not source.recovering and not self.catching_up.rooms
         members = self._audience(update.rooms) if plain else self._chosen(update, partition, source, fresh=fresh)
-        if members:
-            self._send(members, text_frame(update.body))
+        if not members:
+            return
+        frame = text_frame(update.body)
+        if update.key is not None and channel in STATE_CHANNELS:
+            self._entities[id(frame)] = Entity(channel, partition, update.key, update.offset)
+        self._send(members, frame)
 
     def _audience(self, room_ids: Sequence[str]) -> Collection[Member]:
         """Everybody in the rooms."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from common.rooms import Room
+from gateway.outbox import Entity
 
 
 class Member(Protocol):
@@ -16,8 +18,8 @@ class Member(Protocol):
     @property
     def user(self) -> str | None: ...
 
-    def flush(self) -> None:
-        """Write `frames` and clear them. Raises nothing."""
+    def flush(self, entities: Mapping[int, Entity]) -> None:
+        """Write `frames` and clear them; `entities` has what may be conflated, by the `id()` of its frame. Raises nothing."""
         ...
 
 
@@ -26,4 +28,4 @@ def may_have(member: Member, user: str | None, room: Room) -> bool:
 
     Who asked for a user by name was permitted to when it subscribed.
     """
-    return user is None or member.user == user or room.filter.user_id == user
+    return user is None or user in (member.user, room.filter.user_id)

@@ -105,6 +105,10 @@ class Positions:
             )
         return stream.text
 
+    def channel_of(self, epoch: str) -> str | None:
+        """The channel whose stream has this epoch, where it is known here."""
+        return next((channel for channel, stream in self._streams.items() if stream.epoch == epoch), None)
+
     def clear(self) -> None:
         """The slot was lost: another one has its own deliveries, from another place on."""
         self._streams.clear()
