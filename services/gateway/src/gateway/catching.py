@@ -1,7 +1,7 @@
 """Connections that catch up: replay after a cursor, or a snapshot, and then the live stream without a gap (DESIGN section 7). Pure.
 
-Those who ask for the same room at about the same time are one group, with one interest record: routers replay once for all of them, and what
-a connection had already is dropped here, by its own offsets.
+Those who ask for the same room at about the same time are one group, with one interest record: routers replay once for all of them, and
+what a connection had already is dropped here, by its own offsets.
 
     gathered --(tick)--> asked --(every partition: began, replayed..., activated)--> caught up, a member like the others
                            |  not heard of for `retry`: asked again under the same number
