@@ -62,7 +62,7 @@ class RoomState:
 
 class Activation:
     """`partitions(channel)`: how many partitions the channel's topic has. `recovering(channel, partition, change)` is told of each room
-    that begins (1) or ends (-1) to recover. `position(channel, partition)`: highest offset delivered here. `retry` and `timeout` are seconds.
+    that begins (1) or ends (-1) to recover. `position(channel, partition)`: highest offset delivered here. `retry` and `timeout`: seconds.
     """
 
     def __init__(

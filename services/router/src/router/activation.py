@@ -117,7 +117,8 @@ class Ownership:
                 continue
             for source, awaited in self._awaited.items():
                 if source[0] == each.channel:
-                    awaited[each.slot, each.room, each.request] = each
+                    # A room's latest plain record speaks for those before; what is asked of the past is each for itself.
+                    awaited[each.slot, each.room, each.request if each.past is not None else 0] = each
             mine = [source for source in self._owned if source[0] == each.channel]
             asks += [(source, ask) for source in mine if (ask := self._answer(source, each)) is not None]
         return asks
