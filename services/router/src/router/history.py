@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
 
 from aiokafka.errors import KafkaTimeoutError
 
@@ -23,8 +24,20 @@ _SILENCE_SECONDS = 10.0
 _ASK_SECONDS = 5.0
 
 
+class SourceLog(Protocol):
+    """What source partitions hold. Raises `KafkaError` where the broker is away."""
+
+    async def bounds(self, source: Source, *, named: int = -1) -> Bounds:
+        """Where the partition begins and ends now. Looked at closely where `named`, an offset that somebody names, seems to be beyond."""
+        ...
+
+    def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
+        """Updates and removals from an offset on, with the offset that follows. Goes on for ever: to be left by the caller."""
+        ...
+
+
 class History:
-    """Raises `KafkaError` where the broker is away."""
+    """`SourceLog` on Kafka."""
 
     def __init__(self, kafka: Kafka, sources: Sources) -> None:
         self._kafka = kafka
@@ -38,7 +51,6 @@ class History:
             await consumer.stop()
 
     async def bounds(self, source: Source, *, named: int = -1) -> Bounds:
-        """Where the partition begins and ends now. Looked at closely where `named`, an offset that somebody names, seems to be beyond."""
         partition = self._sources.partition(source)
         try:
             async with asyncio.timeout(_ASK_SECONDS):
@@ -68,7 +80,6 @@ class History:
                 await consumer.stop()
 
     async def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
-        """Updates and removals from an offset on, with the offset that follows. Goes on for ever: to be left by the caller."""
         partition = self._sources.partition(source)
         consumer = self._kafka.consumer(auto_offset_reset="earliest", max_poll_records=1000)
         try:

@@ -24,7 +24,7 @@ from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
 from router.activation import Owned, Ownership
-from router.history import History
+from router.history import SourceLog
 from router.jobs import Jobs
 from router.outgoing import Outgoing
 from router.recent import Entry
@@ -54,7 +54,7 @@ class Passes:
     def __init__(
         self,
         ownership: Ownership,
-        history: History,
+        history: SourceLog,
         tables: Tables,
         outgoing: Outgoing,
         *,

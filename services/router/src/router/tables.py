@@ -18,7 +18,7 @@ from common.logs import describe, get_logger
 from common.redis import RedisError
 from router.activation import Owned, Ownership
 from router.checkpoints import Checkpoints, Written
-from router.history import History
+from router.history import SourceLog
 from router.jobs import Jobs
 from router.latest import Latest, State
 from router.sources import Source
@@ -30,7 +30,7 @@ _CHUNK = 200
 
 
 class Tables:
-    def __init__(self, ownership: Ownership, history: History, checkpoints: Checkpoints) -> None:
+    def __init__(self, ownership: Ownership, history: SourceLog, checkpoints: Checkpoints) -> None:
         self._ownership = ownership
         self._history = history
         self._checkpoints = checkpoints
