@@ -177,7 +177,9 @@ def build(settings: GatewaySettings) -> App:
         return hash_api_key(api_key, pepper)
 
     check_cursor = CursorCheck(positions, partitions.__getitem__)
-    profile = Profile(settings.timing(), settings.limits(), hash_key, positions.cursor, check_cursor)
+    profile = Profile(
+        settings.timing(), settings.limits(), hash_key, positions.cursor, positions.joining_cursor, check_cursor
+    )
     reports = Reports(gateway, records, topics, clock)
     connections = Connections(
         hub, authentication, reports, profile=profile, admission=_admission(settings), clock=clock

@@ -105,6 +105,13 @@ class Positions:
             )
         return stream.text
 
+    def joining_cursor(self, channel: str) -> str:
+        """Where a connection stands that joins now: at the positions, for what is repeated below them is not for it."""
+        stream = self._streams.get(channel)
+        if stream is None:
+            return cursor_text("", {})
+        return cursor_text(stream.epoch, {partition: source.position for partition, source in stream.sources.items()})
+
     def channel_of(self, epoch: str) -> str | None:
         """The channel whose stream has this epoch, where it is known here."""
         return next((channel for channel, stream in self._streams.items() if stream.epoch == epoch), None)

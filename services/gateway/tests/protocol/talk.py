@@ -43,6 +43,7 @@ class Talk:
             limits or Limits(),
             hash_key=key_hash,
             cursor=self._cursor,
+            joining_cursor=self._cursor,
             check_cursor=lambda _channel, _cursor: None,
         )
         self.session = Session(ConnectionId("c1"), profile, now=self.clock.monotonic())

@@ -72,6 +72,8 @@ class Profile:
     hash_key: Callable[[str], KeyHash]
     cursor: Callable[[str], str]
     """The cursor of a channel, as far as this gateway has delivered it."""
+    joining_cursor: Callable[[str], str]
+    """The cursor of a channel, for a connection that joins it now."""
     check_cursor: Callable[[str, Cursor], Refused | None]
     """Why a cursor cannot be one of the channel, where that can be seen here."""
 
@@ -101,7 +103,7 @@ class Session:
         self.state = State.NEW
         self.key_hash: KeyHash | None = None
         self.decision: Decision | None = None
-        self.subscriptions = Subscriptions(profile.cursor)
+        self.subscriptions = Subscriptions(profile.cursor, profile.joining_cursor)
         self._profile = profile
         self._limits = profile.limits
         self._started = now

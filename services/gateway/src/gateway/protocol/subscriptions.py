@@ -30,15 +30,16 @@ class Pending:
 
 
 class Subscriptions:
-    """`cursor(channel)`: how far the gateway has delivered the channel."""
+    """`cursor(channel)`: how far the gateway has delivered the channel. `joining_cursor(channel)`: where one stands who joins now."""
 
-    __slots__ = ("_catching_up", "_cursor", "_tickets", "pending", "rooms")
+    __slots__ = ("_catching_up", "_cursor", "_joining_cursor", "_tickets", "pending", "rooms")
 
-    def __init__(self, cursor: Callable[[str], str]) -> None:
+    def __init__(self, cursor: Callable[[str], str], joining_cursor: Callable[[str], str]) -> None:
         self.rooms: dict[RoomId, Room] = {}
         self.pending: dict[int, Pending] | None = None
         self._catching_up: dict[RoomId, Pending] | None = None
         self._cursor = cursor
+        self._joining_cursor = joining_cursor
         self._tickets = 0
 
     def wanted(self) -> set[RoomId]:
@@ -72,7 +73,9 @@ class Subscriptions:
         if pending is None:
             return ()
         self.rooms.update((room.id, room) for room in pending.rooms)
-        return tuple(self._subscribed(pending, room, self._cursor(room.channel.value)) for room in pending.rooms)
+        return tuple(
+            self._subscribed(pending, room, self._joining_cursor(room.channel.value)) for room in pending.rooms
+        )
 
     def begun(self, ticket: int) -> tuple[Effect, ...]:
         """What was asked for follows; until its end the subscription stands at the cursor that it asked with."""
