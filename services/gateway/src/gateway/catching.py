@@ -76,6 +76,9 @@ class Group:
     oldest: dict[int, int] = field(default_factory=dict)
 
 
+_REFUSALS = frozenset({Verdict.EXPIRED, Verdict.FUTURE})
+
+
 class CatchingUp:
     """`partitions(channel)`: how many a channel has. `retry` and `timeout` are seconds without an answer."""
 
@@ -154,6 +157,9 @@ class CatchingUp:
             return
         group.verdicts[partition] = item.verdict
         group.oldest[partition] = item.oldest
+        if item.verdict not in _REFUSALS:
+            # A cursor that no partition can serve is refused without a word before.
+            _begin(group)
         if item.verdict == Verdict.SNAPSHOT and group.stream is not None:
             # The cursor does not hold here: every last value is new to the connection.
             for catch_up in group.members.values():
@@ -196,11 +202,10 @@ class CatchingUp:
             return []
         done: list[tuple[Member, Room]] = []
         for group in [each for each in self._asked.values() if each.room.channel.value == channel]:
-            if len(group.joined) < self._partitions(channel):
-                continue
-            if not {Verdict.EXPIRED, Verdict.FUTURE}.isdisjoint(group.verdicts.values()):
+            partitions = self._partitions(channel)
+            if len(group.verdicts) >= partitions and not _REFUSALS.isdisjoint(group.verdicts.values()):
                 self._refuse(group)
-            elif self._positions.is_level(channel):
+            elif len(group.joined) >= partitions and self._positions.is_level(channel):
                 done += self._finish(group)
         return done
 
@@ -211,10 +216,6 @@ class CatchingUp:
         if group is None:
             return None
         group.heard_at = now
-        if not group.begun:
-            group.begun = True
-            for catch_up in tuple(group.members.values()):
-                catch_up.listener.begun()
         return group
 
     def _ask(self, group: Group, now: float) -> None:
@@ -271,3 +272,10 @@ class CatchingUp:
         if not group.members:
             self._asked.pop(group.request, None)
         return True
+
+
+def _begin(group: Group) -> None:
+    if not group.begun:
+        group.begun = True
+        for catch_up in tuple(group.members.values()):
+            catch_up.listener.begun()
