@@ -1,6 +1,6 @@
 /* The light reader: thousands of WebSockets in one thread that parse frame headers, count, and compare stamps with the clock.
  *
- *     reader HOST PORT [lines|stamps]
+ *     reader HOST PORT [lines|stamps|counter=FILE]
  *
  * Orders are lines on standard input, fields separated by tabs; each is answered by one line of JSON on standard output.
  *
@@ -9,6 +9,7 @@
  *   wait UPDATES LIMIT                                           answers when so many have come, or after LIMIT seconds
  *   close                                                        closes all sockets
  *
+ * `counter`: the number of updates is kept in the first eight bytes of this file too, for servers that wait for the reader.
  * `lines`: a frame holds an update a line. `stamps`: counts only updates with "t":<nanoseconds since 1970>, and how old they are.
  */
 #define _GNU_SOURCE
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -48,6 +50,7 @@ static uint64_t updates, frames, bytes, reads_done, needed;
 static double reset_at, reset_cpu, last_update, deadline, opening_at;
 static enum { IDLE, OPENING, WAITING } busy = IDLE;
 static uint32_t histogram[BUCKETS];
+static uint64_t no_counter, *counter = &no_counter;
 static char incoming[READ_BYTES + 65536];
 
 static double now(void) {
@@ -73,7 +76,15 @@ static void note(double milliseconds) {
     histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
 }
 
+static void share_counter(const char *name) {
+    int fd = open(name, O_RDWR);
+    void *memory = mmap(NULL, sizeof *counter, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) exit(2);
+    counter = memory;
+}
+
 static void reset(void) {
+    *counter = 0;
     updates = frames = bytes = reads_done = 0;
     memset(histogram, 0, sizeof histogram);
     reset_at = now();
@@ -404,6 +415,7 @@ int main(int count, char **arguments) {
     for (int i = 3; i < count; i++) {
         lines_mode |= !strcmp(arguments[i], "lines");
         stamps_mode |= !strcmp(arguments[i], "stamps");
+        if (!strncmp(arguments[i], "counter=", 8)) share_counter(arguments[i] + 8);
     }
     target.sin_family = AF_INET;
     target.sin_port = htons(atoi(arguments[2]));
@@ -420,6 +432,7 @@ int main(int count, char **arguments) {
             else if (s->step == -2) shake_hands(s);
             else readable(s);
         }
+        *counter = updates;
         progress();
     }
 }
