@@ -50,6 +50,11 @@ class Plan:
         """One room each, with a hundred sockets."""
         return [f"bench-{number}" for number in range(max(1, self.sockets // SOCKETS_A_ROOM))]
 
+    @property
+    def fan_out(self) -> float:
+        """Sockets that each update goes to."""
+        return self.sockets / len(self.tokens)
+
 
 async def run(plan: Plan, system: System, servers: Servers) -> list[Figure]:
     """All figures, in the order of the criteria."""
@@ -60,88 +65,87 @@ async def run(plan: Plan, system: System, servers: Servers) -> list[Figure]:
         LoadProcess(HOST, system.gateway.port, path) as load,
     ):
         keys = await make_keys(records, plan.connects, PEPPER)
-        figures = await _connect(plan, load, keys)
+        figures = await _connect(load, keys)
+        await redis_figures.until_empty(records)
         bytes_before = await redis_figures.used_bytes(records)
-        figures += await _scale(plan, load, system, servers, records, keys)
+        figures.append(await _open(plan, load, records, keys))
+        figures += await _scale(plan, load, system, servers.kafka)
         figures += await redis_figures.measure(records, connections=plan.sockets, bytes_before=bytes_before)
         await load.order("close")
     return figures
 
 
-async def _connect(plan: Plan, load: LoadProcess, keys: list[str]) -> list[Figure]:
+async def _connect(load: LoadProcess, keys: list[str]) -> list[Figure]:
     _progress(f"connect: {len(keys)} connects at {CONNECTS_A_SECOND:.0f}/s, each with a key of its own")
     fresh = await load.order("connect", keys=keys, rate=CONNECTS_A_SECOND)
     await load.order("close")
     again = await load.order("connect", keys=[keys[0]] * len(keys), rate=CONNECTS_A_SECOND)
     await load.order("close")
     failed = [*fresh["failed"], *again["failed"]]
-    target = f"p95 under {CONNECT_TARGET_MS:.0f} ms"
-    rows = (
-        ("each key for the first time", percentiles(fresh["milliseconds"])),
-        ("one key, known", percentiles(again["milliseconds"])),
-    )
+    missed = f"{len(failed)} of {2 * len(keys)} {failed[0] if failed else ''}".strip()
     return [
-        *(
-            Figure("connect", f"to authenticated, {what}", str(measured), target, measured.p95 < CONNECT_TARGET_MS)
-            for what, measured in rows
-        ),
-        Figure(
-            "connect",
-            "refused or failed",
-            f"{len(failed)} of {2 * len(keys)} {failed[:1] or ''}".strip(),
-            "0",
-            not failed,
-        ),
+        _connect_figure("each key for the first time", percentiles(fresh["milliseconds"])),
+        _connect_figure("one key, known", percentiles(again["milliseconds"])),
+        Figure("connect", "refused or failed", missed, "0", not failed),
     ]
 
 
-async def _scale(
-    plan: Plan, load: LoadProcess, system: System, servers: Servers, records: Records, keys: list[str]
-) -> list[Figure]:
+def _connect_figure(what: str, measured: Percentiles) -> Figure:
+    target = f"p95 under {CONNECT_TARGET_MS:.0f} ms"
+    return Figure("connect", f"to authenticated, {what}", str(measured), target, measured.p95 < CONNECT_TARGET_MS)
+
+
+async def _open(plan: Plan, load: LoadProcess, records: Records, keys: list[str]) -> Figure:
+    """Open and subscribe all sockets; returns when the registry has them too."""
     _progress(f"scale: opening and subscribing {plan.sockets} sockets")
     opened = await load.order("open", sockets=plan.sockets, keys=keys, tokens=plan.tokens)
     await redis_figures.until_registered(records, plan.sockets)
+    what = f"sockets open, authenticated, subscribed (in {opened['seconds']:.0f} s)"
+    return Figure("scale", what, f"{opened['sockets']:,}", f"{plan.sockets:,}", opened["sockets"] == plan.sockets)
+
+
+async def _scale(plan: Plan, load: LoadProcess, system: System, bootstrap: str) -> list[Figure]:
+    """Updates at the rate, each to the sockets of one room; what a first short run brings is not counted."""
     topic = f"{system.environment['TOPIC_PREFIX']}updates.prices"
     await load.order("start")
-    warm = await produce(servers.kafka, topic, rate=plan.rate, seconds=WARM_UP_SECONDS, tokens=len(plan.tokens))
-    fan_out = plan.sockets / len(plan.tokens)
-    await load.order("stop", expected=round(warm["published"] * fan_out), within=LATE_SECONDS)
-    _progress(f"scale: {plan.rate:.0f} updates/s for {plan.seconds:.0f} s, each to {fan_out:.0f} sockets")
+    warm = await produce(bootstrap, topic, rate=plan.rate, seconds=WARM_UP_SECONDS, tokens=len(plan.tokens))
+    await load.order("stop", expected=round(warm["published"] * plan.fan_out), within=LATE_SECONDS)
+    _progress(f"scale: {plan.rate:.0f} updates/s for {plan.seconds:.0f} s, each to {plan.fan_out:.0f} sockets")
     await load.order("start")
     shares = CpuShares({service.name: service.pid for service in system.services} | servers_of_this_process())
-    produced = await produce(servers.kafka, topic, rate=plan.rate, seconds=plan.seconds, tokens=len(plan.tokens))
+    produced = await produce(bootstrap, topic, rate=plan.rate, seconds=plan.seconds, tokens=len(plan.tokens))
     cpu = shares.since()
-    expected = round(produced["published"] * fan_out)
+    expected = round(produced["published"] * plan.fan_out)
     received = await load.order("stop", expected=expected, within=LATE_SECONDS)
     cpu |= {"load": received["cpu"], "producer": produced["cpu"]}
-    latency = _from_buckets(received["milliseconds"])
-    memory = resident_mib(system.gateway.pid)
     return [
-        Figure(
-            "scale", f"sockets open, authenticated, subscribed (in {opened['seconds']:.0f} s)", f"{opened['sockets']:,}"
-        ),
-        Figure(
-            "scale",
-            f"producer's clock to client, {plan.rate:.0f} updates/s x {fan_out:.0f} sockets",
-            str(latency),
-            f"p95 under {DELIVERY_TARGET_MS:.0f} ms",
-            latency.p95 < DELIVERY_TARGET_MS,
-        ),
-        Figure(
-            "scale",
-            "updates received",
-            f"{received['received']:,} of {expected:,}",
-            "all, once",
-            received["received"] == expected,
-        ),
+        _delivery_figure(plan, _from_buckets(received["milliseconds"])),
+        _count_figure(received["received"], expected),
         Figure("scale", "producer behind its plan, at most", f"{produced['late']:.0f} ms"),
-        Figure("scale", "shares of a core", "  ".join(f"{name} {share:.2f}" for name, share in sorted(cpu.items()))),
-        Figure(
-            "scale",
-            "gateway's resident memory",
-            f"{memory:.0f} MiB, {memory * 1024 / plan.sockets:.1f} KiB a socket with the interpreter",
-        ),
+        _shares_figure("of the services", cpu, ("gateway", "router", "auth")),
+        _shares_figure("of servers and load", cpu, ("kafka", "redis", "load", "producer")),
+        _memory_figure(plan, resident_mib(system.gateway.pid)),
     ]
+
+
+def _shares_figure(whose: str, cpu: dict[str, float], names: Sequence[str]) -> Figure:
+    shares = "  ".join(f"{name} {cpu[name]:.2f}" for name in names if name in cpu)
+    return Figure("scale", f"shares of a core {whose}", shares)
+
+
+def _delivery_figure(plan: Plan, measured: Percentiles) -> Figure:
+    what = f"producer's clock to client, {plan.rate:.0f} updates/s x {plan.fan_out:.0f} sockets"
+    target = f"p95 under {DELIVERY_TARGET_MS:.0f} ms"
+    return Figure("scale", what, str(measured), target, measured.p95 < DELIVERY_TARGET_MS)
+
+
+def _count_figure(received: int, expected: int) -> Figure:
+    return Figure("scale", "updates received", f"{received:,} of {expected:,}", "all, once", received == expected)
+
+
+def _memory_figure(plan: Plan, mib: float) -> Figure:
+    a_socket = f"{mib * 1024 / plan.sockets:.1f} KiB a socket with the interpreter"
+    return Figure("scale", "gateway's resident memory", f"{mib:.0f} MiB, {a_socket}")
 
 
 def _from_buckets(buckets: dict[str, int]) -> Percentiles:

@@ -2,7 +2,7 @@
 
 | order | answer |
 |---|---|
-| `{"do":"connect","keys":[...],"rate":100}` | opens a socket for each key at that rate, open loop; `{"milliseconds":[...],"failed":[...]}` |
+| `{"do":"connect","keys":[...],"rate":100}` | a socket for each key at that rate; `{"milliseconds":[...],"failed":[...]}` |
 | `{"do":"open","sockets":n,"keys":[...],"tokens":[...]}` | opens and subscribes sockets, token by token in turn; `{"seconds":...}` |
 | `{"do":"start"}` | forgets what was received so far |
 | `{"do":"stop","expected":n,"within":s}` | waits for so many updates; `{"received":n,"milliseconds":{bucket:count},...}` |
@@ -74,7 +74,7 @@ class Load:
 
     async def stop(self, expected: int, within: float) -> dict[str, Any]:
         limit = time.monotonic() + within
-        while self._received < expected and time.monotonic() < limit:
+        while self._received < expected and time.monotonic() < limit:  # noqa: ASYNC110 - an event costs each frame
             await asyncio.sleep(0.05)
         counts = [socket.updates for socket in self._sockets]
         return {

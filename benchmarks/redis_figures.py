@@ -25,14 +25,24 @@ async def used_bytes(records: Records) -> int:
     return int(memory["used_memory"])
 
 
+async def until_empty(records: Records) -> None:
+    """Return when the registry has no connection any more."""
+
+    async def empty() -> bool:
+        return int(await records.redis.scard(redis_keys.CONNECTIONS)) == 0
+
+    await eventually(empty, "no connection is in Redis", limit=SETTLE_SECONDS)
+
+
 async def until_registered(records: Records, connections: int) -> None:
-    """Return when the registry has recorded every connection and its subscription."""
+    """Return when the registry has recorded these connections and their subscriptions, and no others."""
     rooms: set[str] = set()
 
     async def complete() -> bool:
         rooms.update(await records.rooms("prices"))
         members = [await records.redis.scard(redis_keys.room_members(RoomId(room))) for room in rooms]
-        return await records.redis.scard(redis_keys.CONNECTIONS) >= connections <= sum(members)
+        known = int(await records.redis.scard(redis_keys.CONNECTIONS))
+        return known == connections and sum(map(int, members)) >= connections
 
     await eventually(complete, f"{connections} connections are in Redis", limit=SETTLE_SECONDS)
 
@@ -82,7 +92,7 @@ async def _timed(operation: Callable[[], Awaitable[object]]) -> Percentiles:
 
 async def _bytes_of_keys(records: Records, ids: list[str]) -> float:
     sizes = [await records.redis.memory_usage(redis_keys.connection(ConnectionId(each))) for each in ids]
-    return sum(sizes) / len(sizes)
+    return float(sum(sizes)) / len(sizes)
 
 
 def _duration(what: str, measured: Percentiles, target: float) -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 STAMP = b'"t":'
 """Before the nanoseconds since 1970 at which the producer wrote the update; followed by a comma or a brace."""
@@ -19,6 +20,7 @@ _REQUEST = (
 _TEXT, _CLOSE, _PING = 0x1, 0x8, 0x9
 _PONG_FRAME = b"\x8a\x80\x00\x00\x00\x00"
 _REPLY = b'{"type":"'
+_AUTHENTICATED = b'{"type":"authenticated"'
 
 OnUpdate = Callable[[float], None]
 """Is told the milliseconds from the producer's stamp to arrival."""
@@ -50,8 +52,9 @@ class Socket(asyncio.Protocol):
         self._buffer = b""
         self._open = False
         self._closed = "the connection ended"
-        self._wanted = b""
-        self._waiting: asyncio.Future[bytes] | None = None
+        self._wanted = _AUTHENTICATED
+        # Made at once: the answer may be here before `connect` goes on.
+        self._waiting: asyncio.Future[bytes] | None = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
     @classmethod
@@ -60,13 +63,22 @@ class Socket(asyncio.Protocol):
         request = _REQUEST.format(path=path, host=host, port=port, key=key).encode()
         loop = asyncio.get_running_loop()
         _, socket = await loop.create_connection(lambda: cls(request, on_update), host, port)
-        await socket.reply(b"authenticated")
+        try:
+            await socket.answer(within=30.0)
+        except BaseException:
+            socket.close()
+            raise
         return socket
 
     async def reply(self, kind: bytes, *, within: float = 30.0) -> bytes:
-        """The next message of this type. Raises Refused when an error or the end comes first."""
+        """The next message of this type; to be called before it can be here."""
         self._wanted = _REPLY + kind + b'"'
         self._waiting = asyncio.get_running_loop().create_future()
+        return await self.answer(within=within)
+
+    async def answer(self, *, within: float) -> bytes:
+        """What is waited for: at first that the key was taken. Raises Refused when an error or the end comes first."""
+        assert self._waiting is not None
         try:
             async with asyncio.timeout(within):
                 return await self._waiting
@@ -88,9 +100,9 @@ class Socket(asyncio.Protocol):
     # asyncio.Protocol ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        # uvloop's transport is one by behaviour, not by class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         now = time.time_ns()
@@ -108,7 +120,7 @@ class Socket(asyncio.Protocol):
             data = data[end + 4 :]
         self._buffer = self._frames(data, now)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self._fail(self._closed)
 
     # Frames ----------------------------------------------------------------------------------------------------------

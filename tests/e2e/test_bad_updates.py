@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from common.kafka import partitions_of
 from tests.support.connect import Connect
 from tests.support.producer import Producer, Published
 from tests.support.samples import unique, update
@@ -48,8 +49,7 @@ async def dead_letters(system: System) -> AsyncIterator[AIOKafkaConsumer]:
     async with AIOKafkaConsumer(
         bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"], fetch_max_wait_ms=50
     ) as consumer:
-        await consumer.topics()
-        consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()])
+        consumer.assign([TopicPartition(topic, number) for number in await partitions_of(consumer, topic)])
         await consumer.seek_to_end()
         for part in consumer.assignment():
             await consumer.position(part)

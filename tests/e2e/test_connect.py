@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from websockets.exceptions import InvalidStatus
 
+from common.kafka import partitions_of
 from tests.support.client import WAYS, Client, Introduction
 from tests.support.connect import Connect
 from tests.support.records import Records
@@ -147,7 +148,7 @@ async def _all_records(system: System) -> str:
     ) as consumer:
         names = [name for name in await consumer.topics() if name.startswith(prefix)]
         assert f"{prefix}auth.requests" in names
-        parts = [TopicPartition(name, part) for name in names for part in consumer.partitions_for_topic(name) or ()]
+        parts = [TopicPartition(name, part) for name in names for part in await partitions_of(consumer, name)]
         consumer.assign(parts)
         ends = {part: end for part, end in (await consumer.end_offsets(parts)).items() if end > 0}
         await consumer.seek_to_beginning()

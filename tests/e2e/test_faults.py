@@ -97,7 +97,7 @@ async def _all_came_once(clients: list[Client], published: list[Published]) -> N
 async def _two_routers(system: System) -> tuple[Service, Service]:
     """The routers, once both own partitions."""
     if len(system.running("router")) < 2:
-        await asyncio.to_thread(system.start, "router")
+        await system.start_meanwhile("router")
     first, second = system.running("router")
 
     async def both_own() -> bool:
@@ -156,7 +156,7 @@ async def test_subscribing_works_again_after_a_killed_router(system: System, con
 async def test_killed_gateway_leaves_the_others_clients_undisturbed(
     system: System, connect: Connect, producer: Producer
 ):
-    doomed = await asyncio.to_thread(system.start, "gateway")
+    doomed = await system.start_meanwhile("gateway")
     async with _stream(producer) as stream:
         clients = await _listeners(system, connect, stream.token)
         lost = clients.pop()
@@ -171,7 +171,7 @@ async def test_killed_gateway_leaves_the_others_clients_undisturbed(
 async def test_stalled_gateway_whose_slot_was_taken_closes_its_connections_and_serves_again(
     system: System, connect: Connect, producer: Producer, records: Records
 ):
-    gateway = await asyncio.to_thread(system.start, "gateway", slot_lease="5s")
+    gateway = await system.start_meanwhile("gateway", slot_lease="5s")
     client = await connect(gateway=gateway)
     connection_id = client.messages[0]["connectionId"]
     await records.until_recorded(connection_id)
@@ -189,32 +189,32 @@ async def test_stalled_gateway_whose_slot_was_taken_closes_its_connections_and_s
 
 
 async def test_updates_flow_while_redis_is_away_and_all_are_ready_when_it_is_back(own_system: System):
-    given = own_system.environment
-    forwarder = Forwarder(Address(given["REDIS_HOST"], int(given["REDIS_PORT"])))
-    await forwarder.open()
-    key = own_system.key()
-    own_system.environment = {**given, "REDIS_HOST": forwarder.address.host, "REDIS_PORT": str(forwarder.address.port)}
-    await asyncio.to_thread(own_system.start_all)
-    async with own_system.producer() as producer, Connect(own_system) as connect:
-        client, token = await connect(key), unique("token")
-        await client.subscribe("prices", {"tokenIds": [token]})
-        await forwarder.close()
-        await eventually(
-            lambda: _lacks(own_system.gateway, "redis"), "the gateway says that Redis is missing", limit=20
-        )
-        for partition in await producer.partitions("prices"):
-            await client.expect_updates(await producer.publish(update("prices", tokenId=token), partition=partition))
-        other = unique("token")
-        await client.subscribe("prices", {"tokenIds": [other]})
-        await client.expect_updates(await producer.publish(update("prices", tokenId=other)))
+    given, key = own_system.environment, own_system.key()
+    async with Forwarder(Address(given["REDIS_HOST"], int(given["REDIS_PORT"]))) as forwarder:
         await forwarder.open()
-        for service in own_system.services:
-            await asyncio.to_thread(service.wait_ready)
-        await connect(key)
-        assert client.is_open
-    await asyncio.to_thread(own_system.close)
-    own_system.services.clear()
-    await forwarder.close()
+        own_system.environment = {
+            **given,
+            "REDIS_HOST": forwarder.address.host,
+            "REDIS_PORT": str(forwarder.address.port),
+        }
+        await own_system.start_all_meanwhile()
+        async with own_system.producer() as producer, Connect(own_system) as connect:
+            client, token = await connect(key), unique("token")
+            await client.subscribe("prices", {"tokenIds": [token]})
+            await forwarder.close()
+            await eventually(lambda: _lacks(own_system.gateway, "redis"), "the gateway misses Redis", limit=20)
+            for partition in await producer.partitions("prices"):
+                published = await producer.publish(update("prices", tokenId=token), partition=partition)
+                await client.expect_updates(published)
+            other = unique("token")
+            await client.subscribe("prices", {"tokenIds": [other]})
+            await client.expect_updates(await producer.publish(update("prices", tokenId=other)))
+            await forwarder.open()
+            for service in own_system.services:
+                await asyncio.to_thread(service.wait_ready)
+            await connect(key)
+            assert client.is_open
+        await asyncio.to_thread(own_system.close)
 
 
 async def _lacks(service: Service, dependency: str) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,15 +20,10 @@ from tests.support.waiting import eventually
 SERVICES: list[ServiceName] = ["gateway", "router", "auth"]
 
 
-@contextlib.asynccontextmanager
-async def _away(target: str) -> AsyncIterator[Forwarder]:
+def _away(target: str) -> Forwarder:
     """A way to the server, closed at first."""
     host, _, port = target.split(",", maxsplit=1)[0].rpartition(":")
-    forwarder = Forwarder(Address(host, int(port)))
-    try:
-        yield forwarder
-    finally:
-        await forwarder.close()
+    return Forwarder(Address(host, int(port)))
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -68,9 +61,9 @@ async def test_service_that_waits_for_its_broker_ends_with_status_0_when_asked(n
 
 
 async def test_services_started_in_any_order_find_each_other(own_system: System):
-    gateway = await asyncio.to_thread(own_system.start, "gateway")
-    for name in ("router", "auth"):
-        await asyncio.to_thread(own_system.start, name)
+    gateway = await own_system.start_meanwhile("gateway")
+    await own_system.start_meanwhile("router")
+    await own_system.start_meanwhile("auth")
     async with Connect(own_system) as connect, own_system.producer() as producer:
         client, token = await connect(gateway=gateway), unique("token")
         await client.subscribe("prices", {"tokenIds": [token]})

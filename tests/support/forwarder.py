@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from types import TracebackType
+from typing import Self
 
 from deploy.local.ports import free_port
 from deploy.local.settings import HOST, Address
 
 
 class Forwarder:
-    """Relays to a server while it is open. Its port is drawn at once, and nothing listens on it before `open`."""
+    """Relays to a server while it is open. Its port is drawn at once, and nothing listens on it before `open`.
+
+    Use it as a context: it is closed afterwards.
+    """
 
     def __init__(self, target: Address) -> None:
         self.address = Address(HOST, free_port())
         self._target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._relay, self.address.host, self.address.port)
@@ -44,7 +57,8 @@ class Forwarder:
                         group.create_task(_pump(up_reader, writer))
         finally:
             self._tasks.discard(task)
-            writer.transport.abort()
+            if not writer.transport.is_closing():
+                writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ LOG_LINES = 60
 KEY_ID_DIGITS = 12
 
 ServiceName = Literal["gateway", "router", "auth"]
+SERVICES: tuple[ServiceName, ...] = ("auth", "router", "gateway")
 PORT_VARIABLES = {"gateway": "GATEWAY_PORT", "router": "METRICS_PORT", "auth": "METRICS_PORT"}
 
 
@@ -155,6 +157,16 @@ class System:
     def start(self, name: ServiceName, **settings: str) -> Service:
         """Start one more process of a service; it is ready."""
         return self.launch(name, **settings).wait_ready()
+
+    async def start_all_meanwhile(self) -> None:
+        """Auth, a router and a gateway, while other tasks go on; all are ready."""
+        for service in [self.launch(name) for name in SERVICES]:
+            await asyncio.to_thread(service.wait_ready)
+
+    async def start_meanwhile(self, name: ServiceName, **settings: str) -> Service:
+        """The same, while other tasks go on. Only the waiting is another thread's: Linux ends a child with the thread that made it."""
+        service = self.launch(name, **settings)
+        return await asyncio.to_thread(service.wait_ready)
 
     def start_apart(self, name: ServiceName, **settings: str) -> Service:
         """The same, for a process with other settings, which `gateways` leaves out."""

@@ -43,6 +43,14 @@ async def test_a_service_is_ready_when_nothing_is_missing(http, readiness):
     assert answer.json()["status"] == "ready"
 
 
+async def test_metrics_are_brought_up_to_date_before_they_are_told(readiness):
+    sampled = []
+    app = httpx.ASGITransport(Starlette(routes=health_routes(readiness, sample=lambda: sampled.append(True))))
+    async with httpx.AsyncClient(transport=app, base_url="http://service") as client:
+        await client.get("/metrics")
+    assert sampled == [True]
+
+
 async def test_metrics_are_in_the_format_of_prometheus(http):
     answer = await http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -141,6 +141,19 @@ async def test_interest_is_answered_for_owned_partitions_of_the_channel_only(rou
     ]
 
 
+async def test_interest_that_comes_while_a_partition_is_being_taken_is_answered_when_it_is(router: Router):
+    router.ownership.expect([PRICES, ("tvl", 0)])
+    router.want(1, request=1)
+    router.want(1, request=2)
+    assert not router.publisher.sent
+    router.ownership.take(PRICES, Generation(1), 30)
+    router.ownership.take(("tvl", 0), Generation(2), 0)
+    await router.sent(1)
+    told = await router.items()
+    assert [type(item) for item in told] == [TookOver, Activated, TookOver]
+    assert told[1] == Activated(ROOM.id, 30, 2)
+
+
 async def test_deliveries_carry_the_fencing_epoch_of_their_slot(router: Router):
     router.want(1, epoch=123)
     router.ownership.take(PRICES, Generation(1), 0)

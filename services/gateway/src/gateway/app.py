@@ -20,7 +20,7 @@ from common.identifiers import KeyHash, hash_api_key, new_gateway_id
 from common.kafka import AIOKafkaProducer, Kafka, KafkaError
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
-from common.redis import Redis, connect_redis
+from common.redis import Redis, RedisError, connect_redis
 from common.watch import watch
 from gateway.activation import Activation
 from gateway.auth_replies import RepliesReader
@@ -102,11 +102,14 @@ class App:
                 group.create_task(watch(self.readiness, self.redis, producer)),
             ]
             background += tasks
-            await self.tenancy.run(stop)
-            # Before the clients that they use are stopped.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await wait_for("redis", self.redis.ping, errors=(RedisError,), stop=stop)
+                await self.tenancy.run(stop)
+            finally:
+                # Before the clients that they use are stopped.
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
         specs = self.settings.topics().specs()
@@ -201,9 +204,7 @@ def build(settings: GatewaySettings) -> App:
         ticker=Ticker(connections, activation, authentication, statistics, clock),
         publisher=publisher,
         partitions=partitions,
-        http=build_http(
-            readiness, Broadcast(authentication, publisher, topics, hash_key), statistics.to_json, settings.path
-        ),
+        http=build_http(readiness, Broadcast(authentication, publisher, topics, hash_key), statistics, settings.path),
     )
 
 

@@ -18,6 +18,7 @@ from common.topics import Topics
 from gateway.authentication import Authentication
 from gateway.broadcasts import MAX_BODY_BYTES, Publisher, read_broadcast
 from gateway.handshake import find_api_key
+from gateway.statistics import Statistics
 
 STATUS = {
     ErrorCode.API_KEY_REQUIRED: 401,
@@ -105,11 +106,9 @@ def error_response(error: DefistreamError) -> Response:
     return JSONResponse({"error": content}, status_code=status, headers=headers)
 
 
-def build_http(
-    readiness: Readiness, broadcast: Broadcast, stats: Callable[[], dict[str, Any]], websocket_path: str
-) -> Starlette:
+def build_http(readiness: Readiness, broadcast: Broadcast, statistics: Statistics, websocket_path: str) -> Starlette:
     async def show_stats(_request: Request) -> Response:
-        return JSONResponse(stats())
+        return JSONResponse(statistics.to_json())
 
     async def upgrade_required(_request: Request) -> Response:
         text = "this is a WebSocket endpoint; connect to it with ws:// or wss://"
@@ -124,6 +123,6 @@ def build_http(
             Route("/v2/broadcast", broadcast.answer, methods=["POST"]),
             Route("/v2/stats", show_stats),
             Route(websocket_path, upgrade_required),
-            *health_routes(readiness),
+            *health_routes(readiness, sample=statistics.sample),
         ]
     )

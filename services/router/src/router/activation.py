@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from common import metrics
 from common.channels import SYSTEM, Channel
 from common.deliveries import Activated, Item, Progress, TookOver
-from common.identifiers import Generation, Slot
+from common.identifiers import Generation, RoomId, Slot
 from router.commits import Commits, Tick
 from router.interest import InterestFold, Wanted
 from router.lanes import Origin
@@ -38,10 +38,15 @@ class Ownership:
         self._outgoing = outgoing
         self._commits = commits
         self._owned: dict[Source, Owned] = {}
+        self._awaited: dict[Source, dict[tuple[Slot, RoomId], Wanted]] = {}
 
     @property
     def sources(self) -> Collection[Source]:
         return self._owned.keys()
+
+    def expect(self, sources: Iterable[Source]) -> None:
+        """These are about to be taken: interest that comes meanwhile is answered then."""
+        self._awaited.update({source: {} for source in sources})
 
     def take(self, source: Source, generation: Generation, start: int) -> None:
         """Own a partition from offset `start` on, and tell every live slot. Call when interest is read to its end."""
@@ -50,20 +55,25 @@ class Ownership:
         metrics.router_partitions.set(len(self._owned))
         for slot in self._fold.live():
             self._outgoing.add(slot, self._origin(source), [TookOver(start, dict(self._fold.read))])
+        for wanted in self._awaited.pop(source, {}).values():
+            self._answer(source, wanted)
 
     def drop(self, sources: Iterable[Source]) -> None:
+        """These are ours no more, and none is expected."""
         for source in list(sources):
             self._owned.pop(source, None)
+        self._awaited.clear()
         metrics.router_partitions.set(len(self._owned))
 
     def activate(self, wanted: Sequence[Wanted]) -> None:
         """Answer interest: from here on every update of our partitions of the channel is routed to the room."""
         for each in wanted:
-            for source, owned in self._owned.items():
+            for source, awaited in self._awaited.items():
                 if source[0] == each.channel:
-                    answer = Activated(each.room, owned.next, each.request)
-                    self._outgoing.add(each.slot, self._origin(source), [answer])
-                    metrics.router_activations_total.inc()
+                    awaited[each.slot, each.room] = each
+            for source in self._owned:
+                if source[0] == each.channel:
+                    self._answer(source, each)
 
     def tell_progress(self) -> None:
         """Tell how far each partition has come that moved since this was called last, to slots with rooms of its channel."""
@@ -96,6 +106,11 @@ class Ownership:
             for n, (origin, items) in enumerate(runs, start=1):
                 self._outgoing.add(slot, origin, items, tick=tick if n == len(runs) else None)
         return tick, letters
+
+    def _answer(self, source: Source, wanted: Wanted) -> None:
+        answer = Activated(wanted.room, self._owned[source].next, wanted.request)
+        self._outgoing.add(wanted.slot, self._origin(source), [answer])
+        metrics.router_activations_total.inc()
 
     def _routes(self, source: Source, records: Sequence[SourceRecord]) -> Routes:
         name, partition = source

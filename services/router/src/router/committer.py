@@ -29,6 +29,7 @@ class Committer:
         self._began: dict[Tick, float] = {}
         self._moved = asyncio.Event()
         self._committing = asyncio.Lock()
+        self._failing = False
 
     def began(self, tick: Tick) -> None:
         """The tick's records have come just now; told for the metric only."""
@@ -80,4 +81,8 @@ class Committer:
                 log.info("commit_refused", error=type(error).__name__, partitions=len(ready))
             except (KafkaError, TimeoutError) as error:
                 self.commits.give_back(ready)
-                log.warning("commit_failed", **describe(error))
+                if not self._failing:
+                    log.warning("commit_failed", **describe(error))
+                self._failing = True
+            else:
+                self._failing = False

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from common import metrics
+from common.logs import get_logger
 from router.outgoing import Publisher
 from router.routing import DeadLetter
+
+log = get_logger("dead_letters")
 
 MAX_VALUE_BYTES = 900_000
 _MAX_REASON = 500
@@ -20,6 +23,9 @@ async def send_dead_letter(
     Headers: reason, topic, partition and offset of the source; `truncated` with the full length where the value is cut to fit a record.
     """
     metrics.router_dead_letters_total.labels(label).inc()
+    log.warning(
+        "dead_letter", topic=letter.source, partition=letter.partition, offset=letter.offset, reason=letter.reason
+    )
     value = letter.value
     headers = [
         ("reason", letter.reason[:_MAX_REASON].encode("utf-8", "replace")),

@@ -25,6 +25,8 @@ class Generations:
     async def draw(self, sources: Iterable[Source]) -> Mapping[Source, Generation]:
         """The next generation of each."""
         wanted = list(sources)
+        if not wanted:
+            return {}
         now = self._clock.now_ms()
         # What this process knows goes along, so that numbers drawn while Redis was away stay below the next.
         floors = [max(self._known.get(source, 0) + 1, now) for source in wanted]

@@ -13,12 +13,11 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-
-from aiokafka import ConsumerRebalanceListener
+from functools import partial
 
 from common.backoff import Backoff
 from common.clock import Clock
-from common.kafka import AIOKafkaConsumer, AIOKafkaProducer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition
 from common.lifecycle import Stopping, pause, wait_for
 from common.logs import describe, get_logger
 from router.activation import Ownership
@@ -30,8 +29,9 @@ from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold, Wanted
 from router.interest_log import InterestLog
+from router.membership import Membership
 from router.outgoing import Outgoing
-from router.routing import DeadLetter, SourceRecord
+from router.routing import SourceRecord
 from router.settings import RouterSettings
 from router.sources import Sources
 from router.takeover import starting_offsets
@@ -41,10 +41,9 @@ log = get_logger("partitions")
 _POLL_MS = 200
 _SETTLE_SECONDS = 3.0
 """Longest wait for acknowledgements when partitions go; the group waits for us meanwhile."""
-_LEAVE_SECONDS = 4.0
 
 
-class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class Partitions:
     def __init__(
         self,
         settings: RouterSettings,
@@ -72,11 +71,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         )
         self._ownership = Ownership(fold, self._outgoing, self._committer.commits)
         self._backoff = Backoff()
-        self._assigned: frozenset[TopicPartition] = frozenset()
-        self._taking = self._joined = False
+        self._joined = False
         self._renewed: Sequence[str] = ()
         self._failure: KafkaError | None = None
-        self._consumer: AIOKafkaConsumer
+        self._group: Membership
         self._producer: AIOKafkaProducer
 
     def renew_streams(self, channels: Sequence[str]) -> None:
@@ -97,30 +95,20 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def start(self) -> None:
         """Join the group. Raises `KafkaError` when the broker is away."""
-        settings = self._settings
-        consumer = self._kafka.consumer(
-            group_id=f"{settings.topic_prefix}router",
-            auto_offset_reset="earliest",
-            session_timeout_ms=round(settings.router_session_timeout.total_seconds() * 1000),
-            heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),
-            max_poll_records=settings.router_max_poll_records,
-            metadata_max_age_ms=30_000,
-        )
-        producer = await self._kafka.start_producer()
-        # The group may call before `start` returns.
-        self._consumer, self._producer = consumer, producer
+        self._producer = await self._kafka.start_producer()
+        # The group may call before `join` returns.
+        self._group = Membership(self._kafka, self._settings, held=self._hold, revoked=self._give_up)
         try:
-            consumer.subscribe(topics=list(self._sources.topics), listener=self)
-            await consumer.start()
+            await self._group.join(self._sources.topics)
         except BaseException:
-            await asyncio.gather(consumer.stop(), producer.stop(), return_exceptions=True)
+            await self._producer.stop()
             raise
-        self._outgoing.restart(producer)
+        self._outgoing.restart(self._producer)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop` is set, then finish what was begun, commit and leave the group."""
         interval = self._settings.router_commit_interval.total_seconds()
-        work = (self._outgoing.run(), self._committer.run(self._consumer, interval), self._tell_progress())
+        work = (self._outgoing.run(), self._committer.run(self._group.consumer, interval), self._tell_progress())
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(each) for each in work]
             try:
@@ -132,18 +120,15 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     # The group's calls ------------------------------------------------------------------------------------------------
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Route nothing more of these, let their deliveries be acknowledged, and commit."""
-        self._assigned, self._taking = frozenset(), False
+    async def _give_up(self, revoked: Collection[TopicPartition]) -> None:
+        """Route nothing more, let what was routed be acknowledged, and commit."""
         self._ownership.drop(list(self._ownership.sources))
         if revoked:
-            await self._committer.settle(self._consumer, _SETTLE_SECONDS)
+            await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
         self._committer.reset(map(self._sources.source, revoked))
 
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Held back until taken over, which waits for others: not here, where the group's heartbeats would wait as well."""
-        self._consumer.pause(*assigned)
-        self._assigned, self._taking = frozenset(assigned), True
+    def _hold(self, assigned: Collection[TopicPartition]) -> None:
+        self._ownership.expect(map(self._sources.source, assigned))
 
     # Work -------------------------------------------------------------------------------------------------------------
 
@@ -171,10 +156,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def _turn(self, stop: asyncio.Event) -> None:
         if self._failure is not None:
             await self._recover(self._failure, stop)
-        if self._taking:
+        if self._group.taking:
             await self._take_over()
         await self._outgoing.room()
-        batch = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        batch = await self._group.consumer.getmany(timeout_ms=_POLL_MS)
         if batch:
             await self._route(batch)
 
@@ -185,40 +170,38 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         tick, letters = routed
         self._committer.began(tick)
         for letter in letters:
-            await self._send_dead_letter(tick, letter)
-
-    async def _send_dead_letter(self, tick: Tick, letter: DeadLetter) -> None:
-        named = replace(letter, source=self._sources.topic(letter.source))
-        log.warning(
-            "dead_letter", topic=named.source, partition=named.partition, offset=named.offset, reason=named.reason
-        )
-        future = await send_dead_letter(self._producer, self._topics.dead_letter, named, label=letter.source)
-
-        def sent(done: asyncio.Future[object]) -> None:
-            error = None if done.cancelled() else done.exception()
-            if error is None:
-                self._committer.acknowledged(tick)
+            named = replace(letter, source=self._sources.topic(letter.source))
+            try:
+                sending = await send_dead_letter(self._producer, self._topics.dead_letter, named, label=letter.source)
+            except KafkaError as error:
+                self._fail(error)
                 return
-            self._fail(error if isinstance(error, KafkaError) else KafkaError(str(error)))
+            sending.add_done_callback(partial(self._sent, tick))
 
-        future.add_done_callback(sent)
+    def _sent(self, tick: Tick, done: asyncio.Future[object]) -> None:
+        """A dead letter's acknowledgement: a part of its tick, as deliveries are."""
+        error = None if done.cancelled() else done.exception()
+        if error is None:
+            self._committer.acknowledged(tick)
+            return
+        self._fail(error if isinstance(error, KafkaError) else KafkaError(str(error)))
 
     async def _take_over(self) -> None:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
-        assigned = self._assigned
-        starts = await starting_offsets(self._consumer, assigned)
+        assigned = self._group.assigned
+        starts = await starting_offsets(self._group.consumer, assigned)
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
         await self._interest.ensure_streams(self._producer, self._renewed)
         self._renewed = ()
-        if assigned is not self._assigned or self._failure is not None:
+        if assigned is not self._group.assigned or self._failure is not None:
             return
         for partition, start in starts.items():
             source = self._sources.source(partition)
-            self._consumer.seek(partition, start)
+            self._group.consumer.seek(partition, start)
             self._ownership.take(source, generations[source], start)
-        self._consumer.resume(*assigned)
-        self._taking, self._joined = False, True
+        self._group.resume()
+        self._joined = True
         self._backoff.reset()
         log.info("partitions_taken_over", partitions=len(assigned))
 
@@ -231,9 +214,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._outgoing.restart(None)
         self._ownership.drop(list(self._ownership.sources))
         self._committer.reset()
-        if self._assigned:
-            self._consumer.pause(*self._assigned)
-        self._taking = bool(self._assigned)
+        self._group.hold()
         await pause(self._backoff.next(), stop)
         # A new producer: one that failed may refuse everything from then on, and holds records that are void.
         await end_within(_SETTLE_SECONDS, "producer", self._producer.stop())
@@ -244,9 +225,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def _leave(self) -> None:
         self._ownership.drop(list(self._ownership.sources))
         if self._failure is None:
-            await self._committer.settle(self._consumer, _SETTLE_SECONDS)
+            await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
         await asyncio.gather(
-            end_within(_LEAVE_SECONDS, "leaving the group", self._consumer.stop()),
+            self._group.leave(),
             end_within(_SETTLE_SECONDS, "producer", self._producer.stop()),
         )
 

@@ -17,7 +17,11 @@ class RouterSettings(CommonSettings):
     router_heartbeat_interval: Duration = Field(
         seconds("500ms"), description="between heartbeats to the group; others learn of a rebalance only at theirs"
     )
-    router_max_poll_records: int = Field(2000, ge=1, description="most updates routed in one tick")
+    router_max_poll_records: int = Field(
+        5000,
+        ge=1,
+        description="most updates routed in one tick; fewer than a fetch brings would hold up the next fetch",
+    )
     router_commit_interval: Duration = Field(
         seconds("100ms"), description="between commits; after a crash what is not committed is routed again"
     )

@@ -20,6 +20,8 @@ async def starting_offsets(
     and a day of history must not go to live sockets. So it starts at the end, and an empty partition at 0.
     """
     tps = list(partitions)
+    if not tps:
+        return {}
     committed = await asyncio.gather(*map(consumer.committed, tps))
     begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
     starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in zip(tps, committed, strict=True)}
