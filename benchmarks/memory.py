@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
+from benchmarks.redis_figures import until_registered, used_bytes
 from benchmarks.subjects import RIVALS, Name, key_file, opened
 from benchmarks.suite import Options, Report, Skipped, progress
-from benchmarks.systems import running_system, until_registered
+from benchmarks.systems import running_system
 
 KEYS_A_SOCKET = 0.1
 """Ten connections share a key and its user."""
@@ -67,10 +68,10 @@ def _beside_starlette(report: Report, sockets: int) -> None:
 async def _redis(options: Options, report: Report) -> None:
     sockets = options.pick(10_000, 100)
     progress(f"memory: Redis, {sockets:,} connections")
-    async with asyncio.timeout(options.limit), running_system(sockets=sockets) as system:
-        before = await system.used_redis_bytes()
-        async with system.reader(keys=max(1, round(sockets * KEYS_A_SOCKET))) as reader:
-            await reader.open_subscribed(sockets, rooms=max(1, sockets // 100))
-            await until_registered(system, sockets)
-            used = (await system.used_redis_bytes() - before) / sockets
+    async with asyncio.timeout(options.limit), running_system(options, sockets=sockets) as system:
+        before = await used_bytes(system.records)
+        async with system.reader() as reader:
+            await system.open(reader, sockets, rooms=max(1, sockets // 100))
+            await until_registered(system.records, sockets)
+            used = (await used_bytes(system.records) - before) / sockets
     report.add("defistream", case(sockets, 1), "Redis a connection", used, "bytes", target=f"at most {REDIS_TARGET_BYTES}", met=used <= REDIS_TARGET_BYTES)

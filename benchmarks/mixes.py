@@ -12,14 +12,14 @@ from common.channels import Channel
 from common.filters import parse_filter
 from common.rooms import Room, room_of
 
-TOKENS, PROTOCOLS, EXPONENT = 20_000, 2000, 1.0
+TOKENS, PROTOCOLS, EXPONENT = 200_000, 7000, 0.8
 CHAINS = ("ethereum", "arbitrum", "base", "optimism", "polygon", "bsc", "avalanche", "solana")
 WITH_CHAINS, WITH_BOUNDS, ALL_MATCHING, BY_PROTOCOL = 0.3, 0.2, 0.05, 0.2
 _BLOCK = 4096
 
 
 class Zipf:
-    """Ranks from 0, drawn with a weight of 1 / (rank + 1)."""
+    """Ranks from 0, drawn with a weight of 1 / (rank + 1) ** EXPONENT."""
 
     def __init__(self, count: int, source: random.Random) -> None:
         self._ranks = range(count)

@@ -5,6 +5,9 @@ from __future__ import annotations
 FRAME_BYTES = 250
 """An update's frame, its header of four bytes included: about what a price with symbol and times takes."""
 
+STAMP = b'"t":'
+"""Before the nanoseconds since 1970 at which an update was written."""
+
 
 def token_of(room: int) -> str:
     return f"bench-{room}"

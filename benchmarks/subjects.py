@@ -36,7 +36,7 @@ class Subject:
 
     async def open(self, sockets: int, *, rooms: int = 1, subscriptions: int = 1, keys: Path | None = None) -> None:
         """Sockets, each authenticated where that is usual, in one room of `rooms`, or in several."""
-        path, steps = _way_in(self.name, subscriptions)
+        path, steps = way_in(self.name, subscriptions)
         with_keys = keys if self.name == "defistream" and subscriptions else None
         await self.reader.open(sockets, path=path, steps=steps, rooms=rooms, keys=with_keys)
 
@@ -73,7 +73,7 @@ def _server(name: Name, counter: str, core: int | None) -> Talking:
     return Talking(name, arguments, core=core)
 
 
-def _way_in(name: Name, subscriptions: int) -> tuple[str, Steps]:
+def way_in(name: Name, subscriptions: int) -> tuple[str, Steps]:
     """Path of the handshake, and what is said after it. No subscriptions: only the socket."""
     room = token_of(0).replace("0", "{room}")
     if name == "starlette":
