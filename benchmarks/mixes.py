@@ -1,10 +1,14 @@
-"""Rooms and updates of a realistic mix: Zipf-distributed tokens and protocols, 30 % of the filters with chains, 20 % with bounds, 5 % of these matching all values."""
+"""Rooms and updates of a realistic mix: Zipf-distributed tokens and protocols, 30 % of the filters with chains, 20 % with bounds, 5 % of these
+matching all values. Updates are skewed less than interest: a price is published about as often for a token that few want.
+"""
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import orjson
 
@@ -12,18 +16,20 @@ from common.channels import Channel
 from common.filters import parse_filter
 from common.rooms import Room, room_of
 
-TOKENS, PROTOCOLS, EXPONENT = 200_000, 7000, 0.8
+TOKENS, PROTOCOLS = 200_000, 7000
+OF_INTEREST, OF_UPDATES = 0.8, 0.4
+"""Exponents of Zipf's law."""
 CHAINS = ("ethereum", "arbitrum", "base", "optimism", "polygon", "bsc", "avalanche", "solana")
 WITH_CHAINS, WITH_BOUNDS, ALL_MATCHING, BY_PROTOCOL = 0.3, 0.2, 0.05, 0.2
 _BLOCK = 4096
 
 
 class Zipf:
-    """Ranks from 0, drawn with a weight of 1 / (rank + 1) ** EXPONENT."""
+    """Ranks from 0, drawn with a weight of 1 / (rank + 1) ** exponent."""
 
-    def __init__(self, count: int, source: random.Random) -> None:
+    def __init__(self, count: int, exponent: float, source: random.Random) -> None:
         self._ranks = range(count)
-        self._weights = list(accumulate(1 / (rank + 1) ** EXPONENT for rank in self._ranks))
+        self._weights = list(accumulate(1 / (rank + 1) ** exponent for rank in self._ranks))
         self._source = source
         self._drawn: list[int] = []
 
@@ -36,7 +42,7 @@ class Zipf:
 def rooms(count: int, *, seed: int = 1) -> Iterator[Room]:
     """So many different rooms of the channel of prices."""
     source = random.Random(seed)
-    tokens, protocols = Zipf(TOKENS, source), Zipf(PROTOCOLS, source)
+    tokens, protocols = Zipf(TOKENS, OF_INTEREST, source), Zipf(PROTOCOLS, OF_INTEREST, source)
     seen: set[str] = set()
     while len(seen) < count:
         room = room_of(Channel.PRICES, parse_filter(_filter(source, tokens, protocols)))
@@ -64,7 +70,7 @@ def _filter(source: random.Random, tokens: Zipf, protocols: Zipf) -> dict[str, o
 def updates(count: int, *, seed: int = 2) -> Sequence[bytes]:
     """JSON of updates, drawn alike."""
     source = random.Random(seed)
-    tokens, protocols = Zipf(TOKENS, source), Zipf(PROTOCOLS, source)
+    tokens, protocols = Zipf(TOKENS, OF_UPDATES, source), Zipf(PROTOCOLS, OF_UPDATES, source)
     return [
         orjson.dumps(
             {
@@ -79,3 +85,13 @@ def updates(count: int, *, seed: int = 2) -> Sequence[bytes]:
         )
         for _ in range(count)
     ]
+
+
+def main() -> None:
+    """`python -m benchmarks.mixes COUNT FILE`: the filters of so many rooms, one a line."""
+    with Path(sys.argv[2]).open("wb") as file:
+        file.writelines(room.filter.canonical() + b"\n" for room in rooms(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -40,6 +40,11 @@ class Subject:
         with_keys = keys if self.name == "defistream" and subscriptions else None
         await self.reader.open(sockets, path=path, steps=steps, rooms=rooms, keys=with_keys)
 
+    async def open_elsewhere(self, sockets: int, *, keys: Path) -> None:
+        """Sockets of ours in rooms that are not fed."""
+        steps = realtime_steps("elsewhere-{room}", 1)
+        await self.reader.open(sockets, path="/v2/realtime", steps=steps, rooms=max(1, sockets // 100), keys=keys)
+
     async def run(self, seconds: float, updates: int, size: int, rooms: int) -> dict[str, float]:
         """Ticks of so many updates to each room, as fast as they go: how many, in how many seconds of the clock and of CPU."""
         if isinstance(self.server, Nchan):

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from tests.support.servers import Servers
+
 T = TypeVar("T")
 
 
@@ -17,11 +19,12 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rounds`: each figure is the median of so many. `limit`: seconds after which a benchmark is given up."""
+    """`rounds`: each figure is the median of so many. `limit`: seconds after which a part is given up. `servers`: to be used by all."""
 
     quick: bool = False
     rounds: int = 5
     limit: float = 900.0
+    servers: Servers | None = None
 
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,16 @@ class BenchSystem:
 
 
 @contextlib.contextmanager
-def quiet_servers(options: Options, folder: Path) -> Any:
+def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
     """Given ones, else Apache Kafka and Valkey in containers, else (and for a quick run) the embedded ones."""
-    environment = dict(os.environ)
+    if options.servers is not None:
+        yield options.servers
+        return
     kinds = ("embedded",) if options.quick else ("containers", "embedded")
     with contextlib.ExitStack() as stack:
         for kind in kinds:
             try:
-                servers = stack.enter_context(open_servers(folder, {**environment, "DEFISTREAM_TEST_SERVERS": kind}))
+                servers = stack.enter_context(open_servers(folder, {**os.environ, "DEFISTREAM_TEST_SERVERS": kind}))
             except ServersUnavailable as reason:
                 progress(f"  no {kind} servers: {reason}")
                 continue
@@ -87,6 +90,8 @@ async def running_system(options: Options, *, sockets: int, **gateway: str) -> A
             settings = {"gateway_max_connections": str(sockets + 500), **gateway}
             await asyncio.to_thread(system.start_all, **settings)
             async with system.records() as records:
+                # Another benchmark's registry may be there still.
+                await records.redis.flushdb()
                 with key_file(await make_keys(records, max(1, sockets // 10), PEPPER)) as keys:
                     yield BenchSystem(servers, system, records, keys)
         finally:
@@ -95,5 +100,5 @@ async def running_system(options: Options, *, sockets: int, **gateway: str) -> A
 
 def environment(servers: Servers) -> dict[str, str]:
     """What the services are given: names of their own on servers that others may use too."""
-    names = {"TOPIC_PREFIX": f"bench{os.getpid()}-", "REDIS_DB": "1", "API_KEY_PEPPER": PEPPER}
+    names = {"TOPIC_PREFIX": f"bench{secrets.token_hex(4)}-", "REDIS_DB": "1", "API_KEY_PEPPER": PEPPER}
     return {**servers.environment(), **names}
