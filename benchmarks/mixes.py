@@ -16,7 +16,8 @@ from common.channels import Channel
 from common.filters import parse_filter
 from common.rooms import Room, room_of
 
-TOKENS, PROTOCOLS = 200_000, 7000
+TOKENS, PROTOCOLS = 20_000, 7000
+"""About as many as CoinGecko and DefiLlama list."""
 OF_INTEREST, OF_UPDATES = 0.8, 0.4
 """Exponents of Zipf's law."""
 CHAINS = ("ethereum", "arbitrum", "base", "optimism", "polygon", "bsc", "avalanche", "solana")

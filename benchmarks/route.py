@@ -45,7 +45,7 @@ async def measure(options: Options) -> Report:
     report = Report("route")
     rooms = options.pick(100_000, 500)
     with tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder, quiet_servers(options, Path(folder)) as servers:
-        for slots in (1, 8):
+        for slots in options.pick((1, 8), (8,)):
             progress(f"route: {rooms:,} rooms in {slots} slots, on {servers.kind} servers")
             async with asyncio.timeout(options.limit):
                 await case(rooms, slots, servers, Path(folder), options, report)
