@@ -113,7 +113,7 @@ async def test_full_gateway_sends_new_connections_elsewhere_with_4004(gateway_wi
 async def test_more_new_connections_of_an_address_than_its_limit_are_closed_with_4005(
     gateway_with: GatewayFactory, connect: Connect
 ):
-    gateway = gateway_with(gateway_connections_per_minute="5", gateway_trusted_addresses="192.0.2.1")
+    gateway = gateway_with(gateway_connections_per_minute="5", trusted_addresses="192.0.2.1")
     for _ in range(5):
         await connect(gateway=gateway)
     sixth = await connect.unauthenticated(gateway=gateway)
@@ -144,7 +144,7 @@ async def test_trusted_address_may_say_whom_it_speaks_for(
 async def test_untrusted_address_cannot_say_that_it_is_another(
     gateway_with: GatewayFactory, connect: Connect, system: System, records: Records
 ):
-    gateway = gateway_with(gateway_trusted_addresses="192.0.2.1")
+    gateway = gateway_with(trusted_addresses="192.0.2.1")
     headers = {"X-Forwarded-For": "198.51.100.9", "x-api-key": system.key()}
     client = await connect.unauthenticated(Introduction(headers=headers), gateway=gateway)
     await client.expect("authenticated")

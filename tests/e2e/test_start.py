@@ -94,7 +94,7 @@ WRONG: list[tuple[ServiceName, str, str]] = [
     ("gateway", "GATEWAY_PORT", "eighty"),
     ("gateway", "GATEWAY_HEARTBEAT_INTERVAL", "soon"),
     ("gateway", "GATEWAY_MAX_CONNECTIONS", "0"),
-    ("gateway", "GATEWAY_TRUSTED_ADDRESSES", "everybody"),
+    ("gateway", "TRUSTED_ADDRESSES", "everybody"),
     ("gateway", "GATEWAY_HEARTBEET_INTERVAL", "15s"),
     ("gateway", "GATEWAY_MAX_CONNECTIONS", "100000000"),
     ("gateway", "SLOTS", "many"),

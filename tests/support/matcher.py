@@ -1,4 +1,4 @@
-"""What clients must get, said once more in plain words: DESIGN section 4 without an index, a room or a canonical form.
+"""What clients must get, said once more in plain words: filters as docs/protocol.md has them, without an index, a room or a canonical form.
 
 Deliberately imports nothing of the product, so that a mistake there cannot be repeated here.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +132,9 @@ class MemoryProducer:
         self.written: list[Written] = []
         self._readers = readers or {}
 
-    async def send(self, topic: str, value: bytes | None, *, key: bytes | None = None) -> asyncio.Future[Metadata]:
+    async def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> asyncio.Future[Metadata]:
         record = Written(topic, key, value)
         offset = len(self.on(topic))
         self.written.append(record)

@@ -1,4 +1,4 @@
-"""Rooms become active partition by partition; subscribes wait for all of it, and every hard case of DESIGN section 7 converges."""
+"""Rooms become active partition by partition; subscribes wait for all of it, and every hard case converges."""
 
 import pytest
 from hypothesis import settings

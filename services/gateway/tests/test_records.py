@@ -20,7 +20,7 @@ class Refusing(MemoryProducer):
         super().__init__()
         self.refusals = refusals
 
-    async def send(self, topic, value, *, key=None):
+    async def send(self, topic, value, *, key=None, headers=None):
         if self.refusals:
             self.refusals -= 1
             raise KafkaConnectionError
@@ -30,7 +30,7 @@ class Refusing(MemoryProducer):
 class Failing(MemoryProducer):
     """A broker that takes records and never has them."""
 
-    async def send(self, topic, value, *, key=None):
+    async def send(self, topic, value, *, key=None, headers=None):
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failed.set_exception(KafkaError("lost"))
         return failed
@@ -58,7 +58,7 @@ async def test_who_put_a_record_is_told_where_it_is():
     records, told = Records(), []
     async with sending(records, MemoryProducer()):
         for _ in range(2):
-            records.put("t", None, b"", lambda partition, offset: told.append((partition, offset)))
+            records.put("t", None, b"", acknowledged=lambda partition, offset: told.append((partition, offset)))
         await records.flushed()
     assert told == [(0, 0), (0, 1)]
 
@@ -66,7 +66,7 @@ async def test_who_put_a_record_is_told_where_it_is():
 async def test_a_record_that_failed_is_told_to_nobody_and_held_up_nothing():
     records, told = Records(), []
     async with sending(records, Failing()):
-        records.put("t", None, b"", lambda partition, offset: told.append((partition, offset)))
+        records.put("t", None, b"", acknowledged=lambda partition, offset: told.append((partition, offset)))
         await records.flushed()
     assert told == []
 
@@ -100,7 +100,9 @@ async def test_in_kafka_they_stand_in_the_order_of_the_calls_with_their_offsets(
     async with sending(records, producer):
         for number in range(200):
             value = None if number % 3 == 0 else str(number).encode()
-            records.put(topic, b"7:room", value, lambda partition, offset: told.append((partition, offset)))
+            records.put(
+                topic, b"7:room", value, acknowledged=lambda partition, offset: told.append((partition, offset))
+            )
         await records.flushed()
     await producer.stop()
     assert told == [(0, offset) for offset in range(200)]

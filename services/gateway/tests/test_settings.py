@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import StartupError
 from common.limits import Limits
-from common.settings import load_settings
+from common.settings import CommonSettings, load_settings
 from gateway.protocol.replies import Timing
 from gateway.settings import GatewaySettings
 
@@ -50,7 +50,7 @@ def test_variables_change_what_connections_may_do(environment):
     environment("GATEWAY_MESSAGES_PER_MINUTE", "5")
     environment("GATEWAY_MAX_MESSAGE_BYTES", "512")
     environment("GATEWAY_IDLE_TIMEOUT", "2s")
-    environment("GATEWAY_TRUSTED_ADDRESSES", "10.0.0.0/8,192.168.1.7")
+    environment("TRUSTED_ADDRESSES", "10.0.0.0/8,192.168.1.7")
     settings = load()
     assert (settings.limits().messages_per_minute, settings.limits().message_bytes) == (5, 512)
     assert settings.timing().idle_timeout == 2.0
@@ -72,7 +72,7 @@ WRONG = [
     ("GATEWAY_SUBSCRIPTION_CHANGES_PER_MINUTE", "0"),
     ("GATEWAY_MAX_SUBSCRIPTIONS", "-1"),
     ("GATEWAY_MAX_FILTER_VALUES", "0"),
-    ("GATEWAY_TRUSTED_ADDRESSES", "10.0.0.0/33"),
+    ("TRUSTED_ADDRESSES", "10.0.0.0/33"),
     ("GATEWAY_OUTBOX_BYTES", "1"),
     ("GATEWAY_DRAIN_TIMEOUT", "soon"),
     ("GATEWAY_ACTIVATION_RETRY", "?"),
@@ -92,8 +92,8 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_variable(environmen
 
 
 def test_each_setting_of_the_gateways_own_has_a_wrong_value_here():
-    free = {"GATEWAY_HOST"}
-    own = {name.upper() for name in GatewaySettings.model_fields if name.startswith("gateway_")}
+    free = {"GATEWAY_HOST", "WEBSOCKET_API_ENDPOINT"}
+    own = {name.upper() for name in GatewaySettings.model_fields if name not in CommonSettings.model_fields}
     assert {name for name, _ in WRONG} == own - free
 
 

@@ -7,8 +7,8 @@ import pytest
 from common.channels import Channel
 from common.events import Interest, SlotTaken, StreamCreated
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
-from common.topics import interest_key, slot_key, stream_key
-from router.interest import EPOCH_HEADER, InterestFold, Off, UnreadableInterest, read_interest
+from common.topics import EPOCH_HEADER, interest_key, slot_key, stream_key
+from router.interest import InterestFold, Off, UnreadableInterest, read_interest
 from services.router.tests.strategies import room
 
 ROOM = room(Channel.PRICES, {"tokenIds": ["coingecko:bitcoin"]})

@@ -1,4 +1,4 @@
-"""Cursors: where a client stands in a channel, valid at any gateway (DESIGN section 5).
+"""Cursors: where a client stands in a channel, valid at any gateway (docs/protocol.md).
 
 k3f9.0:123,3:18231        stream epoch, then the last offset had of each partition
 k3f9.                     nothing had yet of any partition

@@ -1,4 +1,4 @@
-"""Deliveries: what a router tells the gateway in a slot, one Kafka record a tick (DESIGN sections 2 and 7).
+"""Deliveries: what a router tells the gateway in a slot, one Kafka record a tick (ARCHITECTURE.md).
 
 A record's value is MessagePack, positions instead of names:
 

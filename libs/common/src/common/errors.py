@@ -1,4 +1,4 @@
-"""The root of all errors, and the codes by which a client knows them (DESIGN section 5)."""
+"""The root of all errors, and the codes by which a client knows them (docs/protocol.md)."""
 
 from __future__ import annotations
 

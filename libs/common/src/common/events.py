@@ -1,6 +1,6 @@
 """Records of the control topics, as pydantic models: what the services tell each other about connections, rooms and keys.
 
-All are JSON objects. Models with a `kind` share a topic; the rest have one each (DESIGN section 3).
+All are JSON objects. Models with a `kind` share a topic; the rest have one each (docs/asyncapi.yaml).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Filters: what a client selects of a channel, in one canonical form (DESIGN section 4).
+"""Filters: what a client selects of a channel, in one canonical form (docs/protocol.md).
 
     {"chains": ["Ethereum", "base "], "minValue": 1000.0}  ->  Filter(chains=("base", "ethereum"), min_value=1000)
 

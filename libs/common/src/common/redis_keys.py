@@ -1,4 +1,4 @@
-"""The Redis keys: the only place that spells them (DESIGN section 6).
+"""The Redis keys: the only place that spells them (docs/operations.md).
 
 | key | type | holds |
 |---|---|---|

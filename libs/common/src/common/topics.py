@@ -1,4 +1,4 @@
-"""The topics: the only place that spells their names, and how each is kept (DESIGN section 3)."""
+"""The topics: the only place that spells their names, and how each is kept (docs/asyncapi.yaml)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _DAY_MS = 24 * _HOUR_MS
 UPDATES_PREFIX = "updates."
 SLOT_SEPARATOR = ":"
 STREAM_PREFIX = "stream:"
+EPOCH_HEADER = "epoch"
+"""Header of a null record of rooms.interest: the slot's fencing epoch, in decimal digits, up to which the room is taken back."""
 
 
 @dataclass(frozen=True, slots=True)

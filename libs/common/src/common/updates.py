@@ -1,4 +1,4 @@
-"""Updates: what a producer writes to an `updates` topic, read once (DESIGN section 3).
+"""Updates: what a producer writes to an `updates` topic, read once (docs/asyncapi.yaml).
 
 Only the fields that a filter can see are decoded; the rest of the JSON goes to clients as the producer wrote it.
 """

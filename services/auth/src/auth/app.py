@@ -21,7 +21,6 @@ from auth.requests import Requests, subscribe
 from auth.revocations import RevocationsReader, Revoked
 from auth.settings import AuthSettings
 from auth.validation import Lifetimes, Validator
-from auth.watch import watch
 from common.clock import Clock, SystemClock
 from common.faststream import KafkaBroker, new_broker
 from common.health import Readiness, listen, serve_health
@@ -30,6 +29,7 @@ from common.kafka import AIOKafkaProducer, Kafka, KafkaError
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
+from common.watch import watch
 
 log = get_logger("auth")
 

@@ -1,4 +1,4 @@
-"""Rooms becoming active, partition by partition, and the subscribes that wait for them (DESIGN section 7). Pure.
+"""Rooms becoming active, partition by partition, and the subscribes that wait for them (docs/adr/0008). Pure.
 
 wanted --- interest record ---> asked --- activated(p) of every partition ---> active
                                  |  no answer within `retry`: asked again (idempotent)

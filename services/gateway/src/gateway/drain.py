@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 
 from common.clock import Clock
@@ -35,9 +36,10 @@ async def drain(connections: Connections, clock: Clock, *, limit: float) -> None
     closing = list(connections.all())
     log.info("draining", connections=len(closing), limit_seconds=limit)
     seconds = spread(len(closing), limit)
+    delays = {connection: _jitter.uniform(0.1, 1.0 + seconds) for connection in closing}
     for connection in closing:
-        _tell(connection, seconds)
-    await _close(closing, clock, seconds)
+        _tell(connection, seconds, delays[connection])
+    await _close(delays, clock, seconds)
     await _emptied(connections, limit - seconds)
     for connection in connections.all():
         connection.abort()
@@ -50,17 +52,14 @@ async def _emptied(connections: Connections, seconds: float) -> None:
             await connections.empty.wait()
 
 
-def _tell(connection: WebSocket, seconds: float) -> None:
+def _tell(connection: WebSocket, seconds: float, delay: float) -> None:
+    """`delay`: how long the client had best wait before it connects again, in seconds."""
     text = f"this gateway is draining; it closes this connection within {seconds:.0f} s"
-    connection.push(replies.notice(Notice.DRAINING, text, retry_after=_delay(seconds)))
+    connection.push(replies.notice(Notice.DRAINING, text, retry_after=delay))
 
 
-def _delay(seconds: float) -> float:
-    """How long a client had best wait before it connects again, in seconds."""
-    return _jitter.uniform(0.1, 1.0 + seconds)
-
-
-async def _close(closing: list[WebSocket], clock: Clock, seconds: float) -> None:
+async def _close(delays: Mapping[WebSocket, float], clock: Clock, seconds: float) -> None:
+    closing = list(delays)
     _jitter.shuffle(closing)
     slices = max(1, round(seconds / SLICE_SECONDS))
     size = -(-len(closing) // slices)
@@ -68,6 +67,6 @@ async def _close(closing: list[WebSocket], clock: Clock, seconds: float) -> None
         now = clock.monotonic()
         for connection in closing[start : start + size]:
             if connection.session is not None:
-                reason = f"draining, reconnect after {_delay(seconds) * 1000:.0f} ms"
+                reason = f"draining, reconnect after {delays[connection] * 1000:.0f} ms"
                 connection.carry_out(connection.session.close(CloseCode.DRAINING, reason, now=now))
         await asyncio.sleep(SLICE_SECONDS * _jitter.uniform(0.5, 1.5) if start + size < len(closing) else 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.events import Interest, SlotTaken
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.rooms import Room
-from common.topics import Topics, interest_key, slot_key
+from common.topics import EPOCH_HEADER, Topics, interest_key, slot_key
 from gateway.records import Records
 
 Written = Callable[[RoomId, int, int, int], None]
@@ -58,8 +58,11 @@ class InterestRecords:
         def acknowledged(partition: int, offset: int) -> None:
             self.written(room.id, request, partition, offset)
 
-        self._records.put(self._topic, interest_key(slot, room.id), record.encode(), acknowledged)
+        self._records.put(self._topic, interest_key(slot, room.id), record.encode(), acknowledged=acknowledged)
 
     def unwant(self, room: Room) -> None:
         if self._lease is not None:
-            self._records.put(self._topic, interest_key(self._lease[0], room.id), None)
+            slot, epoch = self._lease
+            # A null has no fields to carry the epoch, and a stalled gateway's must not void what the slot's next holder wants.
+            headers = ((EPOCH_HEADER, str(epoch).encode()),)
+            self._records.put(self._topic, interest_key(slot, room.id), None, headers=headers)

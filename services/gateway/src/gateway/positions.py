@@ -1,4 +1,4 @@
-"""How far each source partition has come at this gateway (DESIGN section 7). Pure.
+"""How far each source partition has come at this gateway (docs/adr/0008). Pure.
 
 *Position*: the highest offset delivered; what is at or below it is a repeat. *Progress*: how far the present owner has come, which is
 behind the position while a new owner repeats. Heartbeats tell the progress, never less than they told before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ log = get_logger("records")
 
 MAX_WAITING = 100_000
 Acknowledged = Callable[[int, int], None]
+Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Outgoing:
     topic: str
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
     acknowledged: Acknowledged | None = None
     """Called with partition and offset once the broker has it."""
 
@@ -40,9 +42,17 @@ class Records:
     def is_full(self) -> bool:
         return len(self._waiting) >= MAX_WAITING
 
-    def put(self, topic: str, key: bytes | None, value: bytes | None, acknowledged: Acknowledged | None = None) -> None:
+    def put(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        headers: Headers = (),
+        acknowledged: Acknowledged | None = None,
+    ) -> None:
         """Records of one topic and key arrive in the order of the calls."""
-        self._waiting.append(Outgoing(topic, key, value, acknowledged))
+        self._waiting.append(Outgoing(topic, key, value, headers, acknowledged))
         self._idle.clear()
         self._wake.set()
 
@@ -63,7 +73,7 @@ class Records:
     async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> None:
         while True:
             try:
-                future = await producer.send(record.topic, record.value, key=record.key)
+                future = await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
             except KafkaError as error:
                 log.warning("record_not_sent", topic=record.topic, **describe(error))
                 await asyncio.sleep(0.5)

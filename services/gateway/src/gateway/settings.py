@@ -52,7 +52,7 @@ class GatewaySettings(CommonSettings):
     )
     gateway_max_subscriptions: int = Field(100, ge=1, description="subscriptions of one connection")
     gateway_max_filter_values: int = Field(100, ge=1, description="ids in one list of a filter")
-    gateway_trusted_addresses: Annotated[CommaSeparated, AfterValidator(_check_networks)] = Field(
+    trusted_addresses: Annotated[CommaSeparated, AfterValidator(_check_networks)] = Field(
         ("127.0.0.0/8", "::1/128"), description="not limited by address; may say by X-Forwarded-For whom they speak for"
     )
     gateway_outbox_bytes: int = Field(
@@ -73,7 +73,7 @@ class GatewaySettings(CommonSettings):
         return "/" + urlsplit(self.websocket_api_endpoint).path.strip("/")
 
     def networks(self) -> Networks:
-        return tuple(ip_network(each, strict=False) for each in self.gateway_trusted_addresses)
+        return tuple(ip_network(each, strict=False) for each in self.trusted_addresses)
 
     def timing(self) -> Timing:
         return Timing(

@@ -1,4 +1,4 @@
-"""The lease of a slot: claimed, renewed, seen to be lost, given back (DESIGN section 6).
+"""The lease of a slot: claimed, renewed, seen to be lost, given back (docs/operations.md).
 
 Redis being away is no loss: nobody else can take the slot either, so sockets stay and updates flow.
 """

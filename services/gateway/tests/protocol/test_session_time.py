@@ -5,7 +5,7 @@ import pytest
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.effects import Abort, Close, Seen, Send, SendPing
 from gateway.protocol.replies import Timing
-from gateway.protocol.session import CLOSE_TIMEOUT_SECONDS, State
+from gateway.protocol.session import CLOSE_TIMEOUT_SECONDS, MAX_MISUNDERSTOOD, State
 from services.gateway.tests.protocol.talk import Talk, kinds, limited, message, messages, only
 
 TIMING = Timing(heartbeat_interval=15, idle_timeout=60, auth_timeout=10, lifetime=3600, expiring_notice=60)
@@ -222,3 +222,15 @@ def test_broken_messages_and_those_before_the_key_count_too():
 def test_a_key_without_the_limit_may_say_as_much_as_it_likes():
     talk = Talk(limits=limited(messages_per_minute=5)).ready(limits={"messagesPerMinute": None})
     assert all(message(talk.says(PING))["type"] == "pong" for _ in range(100))
+
+
+def test_a_client_that_is_never_understood_is_closed():
+    ready = Talk().ready()
+    for _ in range(MAX_MISUNDERSTOOD - 1):
+        ready.says(b"{")
+    ready.says({"type": "ping"})
+    for _ in range(MAX_MISUNDERSTOOD - 1):
+        ready.says(b"{")
+    assert ready.session.state is State.READY
+    ready.says({"type": "dance"})
+    assert ready.closes == [CloseCode.BAD_REQUEST]

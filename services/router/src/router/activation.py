@@ -1,4 +1,4 @@
-"""Ownership of source partitions: what is routed, from which offset on, and what gateways are told of it (DESIGN section 7).
+"""Ownership of source partitions: what is routed, from which offset on, and what gateways are told of it (docs/adr/0008).
 
 Everything here happens between two awaits: so an activation falls between two updates of a partition, and what is told a slot is in the
 order in which it became true.

@@ -23,7 +23,7 @@ async def send_dead_letter(
     Headers: reason, topic, partition and offset of the source; `truncated` with the full length where the value is cut to fit a record.
     """
     metrics.router_dead_letters_total.labels(label).inc()
-    log.warning(
+    log.debug(
         "dead_letter", topic=letter.source, partition=letter.partition, offset=letter.offset, reason=letter.reason
     )
     value = letter.value

@@ -18,11 +18,9 @@ from common.events import Interest, SlotTaken, StreamCreated
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.rooms import Room
-from common.topics import STREAM_PREFIX, parse_interest_key
+from common.topics import EPOCH_HEADER, STREAM_PREFIX, parse_interest_key
 from router.index import RoomsIndex
 
-EPOCH_HEADER = "epoch"
-"""Header of a null record, optional: the fencing epoch under which the room was wanted; newer holders still want it."""
 _ANY_NUMBER = 2**31
 
 

@@ -17,8 +17,7 @@ from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
 from common.redis import Redis, RedisError, load_script
-from common.topics import Topics, interest_key, slot_key
-from router.interest import EPOCH_HEADER
+from common.topics import EPOCH_HEADER, Topics, interest_key, slot_key
 from router.outgoing import Publisher
 from router.records import REAPER_PREFIX, Records
 

@@ -1,4 +1,4 @@
-"""Close codes (DESIGN section 5): 40xx a client may reconnect, 45xx it must not until something is changed."""
+"""Close codes (docs/protocol.md): 40xx a client may reconnect, 45xx it must not until something is changed."""
 
 from __future__ import annotations
 

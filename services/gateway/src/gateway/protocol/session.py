@@ -52,6 +52,8 @@ from gateway.protocol.schedule import Schedule
 
 MAX_WAITING_COMMANDS = 32
 CLOSE_TIMEOUT_SECONDS = 5.0
+MAX_MISUNDERSTOOD = 100
+"""Messages in a row that are no commands: such a client will not come right by itself."""
 
 
 class State(Enum):
@@ -81,6 +83,7 @@ class Session:
         "_command_id",
         "_limits",
         "_messages",
+        "_misunderstood",
         "_profile",
         "_schedule",
         "_started",
@@ -107,6 +110,7 @@ class Session:
         self._schedule = Schedule(profile.timing, now=now)
         self._messages = Window()
         self._changes = Window()
+        self._misunderstood = 0
         self._waiting: list[bytes] | None = None
         self._command_id: CommandId | None = None
         self._tickets = 0
@@ -202,8 +206,17 @@ class Session:
         try:
             command = parse_command(text, max_values=self._limits.filter_values)
         except CommandError as error:
-            return (self._error(error.code, error.message, command_id=error.id, field=error.field),)
+            return self._not_understood(error, now)
+        self._misunderstood = 0
         return self._execute(command, now, now_ms)
+
+    def _not_understood(self, error: CommandError, now: float) -> tuple[Effect, ...]:
+        self._misunderstood += 1
+        answer = self._error(error.code, error.message, command_id=error.id, field=error.field)
+        if self._misunderstood < MAX_MISUNDERSTOOD:
+            return (answer,)
+        text = f"{MAX_MISUNDERSTOOD} messages in a row were no valid commands"
+        return (answer, *self.close(CloseCode.BAD_REQUEST, text, now=now))
 
     def _execute(self, command: Command, now: float, now_ms: int) -> tuple[Effect, ...]:
         match self.state, command:
