@@ -30,6 +30,7 @@ SUITE: dict[str, Benchmark] = {
     "connect-storm": connect_storm.measure,
     "growth": growth.measure,
 }
+NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm"}
 QUICK_LIMIT_SECONDS, LIMIT_SECONDS = 90.0, 900.0
 
 
@@ -51,7 +52,7 @@ async def run(names: Sequence[str], options: Options) -> tuple[list[Report], lis
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exits with 1 when a benchmark failed. One whose figures miss their target has not."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] == "acceptance" or given[0].startswith("--") and given[0] != "--help":
+    if not given or given[0] == "acceptance":
         acceptance.main(given[1:] if given[:1] == ["acceptance"] else given)
         return
     parsed = _parser().parse_args(given)
@@ -61,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = results.circumstances(options)
     with tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder, contextlib.ExitStack() as stack:
         stack.callback(native.clean)
-        if len(names) > 1 and parsed.quick:
-            # One pair of servers for all: starting them anew each time would take most of the minute.
+        if NEED_SERVERS & set(names):
+            # One pair of servers for all, with names of their own for each: starting them anew would take most of a quick run.
             options = replace(options, servers=stack.enter_context(quiet_servers(options, Path(folder))))
         reports, failed = uvloop.run(run(names, options))
     print(f"\n{results.as_table(reports)}")
@@ -74,9 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures how fast the product is, beside others.")
-    parser.add_argument("name", choices=(*SUITE, "all"), help="what to measure; or `acceptance`, which has options of its own")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: shows that it works, measures nothing")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measures how fast the product is, beside others."
+    )
+    parser.add_argument(
+        "name", choices=(*SUITE, "all"), help="what to measure; or `acceptance`, which has options of its own"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, one round: shows that it works, measures nothing"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="each figure is the median of so many (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -23,7 +21,7 @@ from benchmarks.rivals.nchan import Nchan
 from benchmarks.samples import STAMP
 from benchmarks.subjects import RIVALS, Name, centrifuge, way_in
 from benchmarks.suite import Options, Report, Skipped, percentile_of_buckets, progress
-from benchmarks.systems import BenchSystem, quiet_servers, running_system
+from benchmarks.systems import BenchSystem, running_system
 from benchmarks.talking import Reader, Talking, python
 from common.deliveries import Routed, decode_delivery
 from tests.support.servers import Servers
@@ -89,7 +87,10 @@ class _Load:
             taken = cpu.since() | {"producer": produced["cpu"]}
             got = await reader.wait(expected, LATE_SECONDS)
             if got["updates"] != expected:
-                report.skip(f"{name} {self.case}", f"{got['updates']:,} of {expected:,} arrived in time")
+                arrived = got["updates"] / expected * 100
+                report.add(
+                    name, self.case, f"falls behind: arrived within {LATE_SECONDS:g} s of the last", arrived, "%"
+                )
                 return
             for each, share in PERCENTILES.items():
                 found[each].append(percentile_of_buckets(got["buckets"], share))
@@ -152,16 +153,18 @@ def _stamp(body: bytes) -> int:
 
 
 async def _rival(name: Name, sockets: int, rates: tuple[int, ...], options: Options, report: Report) -> None:
-    with tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder, quiet_servers(options, Path(folder)) as servers:
-        async with _serving(name, servers.kafka) as server:
-            progress(f"end-to-end: {name}, {sockets:,} sockets")
-            modes = ("stamps", "lines") if name == "centrifuge" else ("stamps",)
-            async with Reader(server.port, *modes, core=None) as reader:
-                path, steps = way_in(name, 1)
-                await reader.open(sockets, path=path, steps=steps, rooms=ROOMS)
-                for rate in rates:
-                    load = _Load(servers, RIVAL_TOPIC, sockets, rate, options)
-                    await load.measure(name, reader, report, {name: server.pid})
+    servers = options.given_servers
+    if name == "centrifuge" and servers.kind == "embedded":
+        raise Skipped("franz-go reads nothing from the embedded broker; it does from Apache Kafka")
+    async with _serving(name, servers.kafka) as server:
+        progress(f"end-to-end: {name}, {sockets:,} sockets")
+        modes = ("stamps", "lines") if name == "centrifuge" else ("stamps",)
+        async with Reader(server.port, *modes, core=None) as reader:
+            path, steps = way_in(name, 1)
+            await reader.open(sockets, path=path, steps=steps, rooms=ROOMS)
+            for rate in rates:
+                load = _Load(servers, RIVAL_TOPIC, sockets, rate, options)
+                await load.measure(name, reader, report, {name: server.pid})
 
 
 @contextlib.asynccontextmanager

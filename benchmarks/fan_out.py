@@ -51,7 +51,9 @@ async def _case(subject: Subject, sockets: int, rooms: int, updates: int, option
         expected = round(ran["ticks"] * updates * sockets)
         got = await subject.reader.wait(expected, LATE_SECONDS)
         if got["updates"] < expected:
-            report.skip(f"{subject.name} {case(sockets, rooms, updates)}", f"only {got['updates']:,} of {expected:,} arrived")
+            report.skip(
+                f"{subject.name} {case(sockets, rooms, updates)}", f"only {got['updates']:,} of {expected:,} arrived"
+            )
             return
         # What counts has arrived: a reader that is behind at the end makes the run longer.
         behind = max(0.0, got["last"] - ran["seconds"] - ran.get("feeding", 0.0))
@@ -71,7 +73,9 @@ def case(sockets: int, rooms: int, updates: int) -> str:
 
 def _ratios(report: Report) -> None:
     """Ours against the others, of the same run; targets where one was set."""
-    for found in [each for each in report.results if each.subject == "defistream" and each.measure == "delivered by CPU"]:
+    for found in [
+        each for each in report.results if each.subject == "defistream" and each.measure == "delivered by CPU"
+    ]:
         single = found.case.endswith(" 1 a tick")
         for name in ("floor", "starlette", "centrifuge", "nchan"):
             if name == "centrifuge" and single:
@@ -85,10 +89,22 @@ def _ratios(report: Report) -> None:
             more = {"target": f"at least {target}", "met": ratio >= target} if target else {}
             report.add("defistream", found.case, f"times {name}", ratio, "x", **more)
         if found.case == case(1000, ONE, SATURATED):
-            report.add("defistream", found.case, "saturated", found.value, "updates/CPU s", target="at least 1,500,000", met=found.value >= 1_500_000)
+            report.add(
+                "defistream",
+                found.case,
+                "saturated",
+                found.value,
+                "updates/CPU s",
+                target="at least 1,500,000",
+                met=found.value >= 1_500_000,
+            )
 
 
 def _target(name: str, which: str, single: bool) -> float | None:
     if which.startswith("1,000 sockets, one room"):
-        return {"floor": 0.7 if single else None, "centrifuge": 2.5 if which.endswith(f" {SATURATED} a tick") else None, "starlette": 2.0}.get(name)
+        return {
+            "floor": 0.7 if single else None,
+            "centrifuge": 2.5 if which.endswith(f" {SATURATED} a tick") else None,
+            "starlette": 2.0,
+        }.get(name)
     return None

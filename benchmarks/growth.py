@@ -46,7 +46,9 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
 
 
-def _curve(report: Report, case: str, points: Sequence[tuple[int, float]], unit: str, most: float | None = None) -> None:
+def _curve(
+    report: Report, case: str, points: Sequence[tuple[int, float]], unit: str, most: float | None = None
+) -> None:
     for x, y in points:
         report.add("defistream", case, f"{x:,}", y, unit)
     power = exponent(points)
@@ -69,7 +71,9 @@ async def _others(options: Options, report: Report) -> None:
     points = []
     for others in options.pick((100, 1000, 10_000), (50, 200)):
         points.append((others, await _update_cost(MATCHING_SOCKETS, others=others, options=options)))
-    _curve(report, f"an update to {MATCHING_SOCKETS} sockets, by sockets that it does not match", points, "us", INDEPENDENT)
+    _curve(
+        report, f"an update to {MATCHING_SOCKETS} sockets, by sockets that it does not match", points, "us", INDEPENDENT
+    )
 
 
 async def _update_cost(sockets: int, *, others: int, options: Options) -> float:
@@ -93,7 +97,9 @@ async def _rooms(options: Options, report: Report) -> None:
     progress("growth: match by rooms")
     points = []
     for rooms in options.pick((1000, 10_000, 100_000, 1_000_000), (500, 2000)):
-        found = await in_own_process("benchmarks.matching", rooms, options.rounds, options.pick(20_000, 1000), limit=options.limit)
+        found = await in_own_process(
+            "benchmarks.matching", rooms, options.rounds, options.pick(20_000, 1000), limit=options.limit
+        )
         points.append((rooms, sorted(found["microseconds"])[options.rounds // 2]))
     _curve(report, "a match, by rooms", points, "us", 1.0)
 
@@ -137,7 +143,9 @@ def _route(index: RoomsIndex, records: Sequence[_Source], partitions: int) -> No
         tick = records[start : start + 500]
         for partition in range(partitions):
             origin = Origin(Channel.PRICES.value, partition, Generation(1), "bench")
-            for slot, items in route_updates(Channel.PRICES, partition, tick[partition::partitions], index).items.items():
+            for slot, items in route_updates(
+                Channel.PRICES, partition, tick[partition::partitions], index
+            ).items.items():
                 lanes.setdefault(slot, Lane()).add(origin, items, None)
         for lane in lanes.values():
             segments, _ = lane.take(1_000_000)

@@ -36,7 +36,9 @@ async def measure(options: Options) -> Report:
     report = Report("match")
     for rooms in options.pick((1000, 10_000, 100_000, 1_000_000), (1000, 10_000)):
         progress(f"match: {rooms:,} rooms")
-        found = await in_own_process("benchmarks.matching", rooms, options.rounds, options.pick(UPDATES, 2000), limit=options.limit)
+        found = await in_own_process(
+            "benchmarks.matching", rooms, options.rounds, options.pick(UPDATES, 2000), limit=options.limit
+        )
         case, most = f"{rooms:,} rooms", MOST_MICROSECONDS.get(rooms)
         median = sorted(found["microseconds"])[len(found["microseconds"]) // 2]
         target, met = (f"at most {most:g}", median <= most) if most else ("", None)
@@ -95,7 +97,12 @@ def main() -> None:
     matched = sum(sum(map(len, index.match(update).values())) for update in decoded[:1000])
     print(
         json.dumps(
-            {"microseconds": microseconds, "matched": matched / min(updates, 1000), "bytes": used / count, "adding": adding / count * 1e6}
+            {
+                "microseconds": microseconds,
+                "matched": matched / min(updates, 1000),
+                "bytes": used / count,
+                "adding": adding / count * 1e6,
+            }
         )
     )
 

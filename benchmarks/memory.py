@@ -54,15 +54,29 @@ async def _resident(name: Name, sockets: int, subscriptions: int, options: Optio
 
 
 def case(sockets: int, subscriptions: int) -> str:
-    what = "idle" if not subscriptions else f"authenticated, {subscriptions} subscription{'s' if subscriptions > 1 else ''}"
+    what = (
+        "idle"
+        if not subscriptions
+        else f"authenticated, {subscriptions} subscription{'s' if subscriptions > 1 else ''}"
+    )
     return f"{sockets:,} sockets, {what}"
 
 
 def _beside_starlette(report: Report, sockets: int) -> None:
-    ours, theirs = (report.value(name, case(sockets, 1), "resident a connection") for name in ("defistream", "starlette"))
+    ours, theirs = (
+        report.value(name, case(sockets, 1), "resident a connection") for name in ("defistream", "starlette")
+    )
     if ours and theirs:
         share = ours / theirs
-        report.add("defistream", case(sockets, 1), "share of starlette's", share, "x", target="at most 0.2", met=share <= SHARE_OF_STARLETTE)
+        report.add(
+            "defistream",
+            case(sockets, 1),
+            "share of starlette's",
+            share,
+            "x",
+            target="at most 0.2",
+            met=share <= SHARE_OF_STARLETTE,
+        )
 
 
 async def _redis(options: Options, report: Report) -> None:
@@ -74,4 +88,12 @@ async def _redis(options: Options, report: Report) -> None:
             await system.open(reader, sockets, rooms=max(1, sockets // 100))
             await until_registered(system.records, sockets)
             used = (await used_bytes(system.records) - before) / sockets
-    report.add("defistream", case(sockets, 1), "Redis a connection", used, "bytes", target=f"at most {REDIS_TARGET_BYTES}", met=used <= REDIS_TARGET_BYTES)
+    report.add(
+        "defistream",
+        case(sockets, 1),
+        "Redis a connection",
+        used,
+        "bytes",
+        target=f"at most {REDIS_TARGET_BYTES}",
+        met=used <= REDIS_TARGET_BYTES,
+    )

@@ -21,7 +21,9 @@ def bars(title: str, rows: Sequence[tuple[str, str, float]], unit: str) -> str:
         top = 34 + number * (BAR + GAP)
         length = (WIDTH - LEFT - RIGHT) * value / longest
         parts.append(_text(LEFT - 8, top + 13, label, anchor="end"))
-        parts.append(f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{COLOURS.get(subject, OTHERS)}"/>')
+        parts.append(
+            f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{COLOURS.get(subject, OTHERS)}"/>'
+        )
         parts.append(_text(LEFT + length + 6, top + 13, f"{number_text(value)} {unit}"))
     return _picture(height, parts)
 

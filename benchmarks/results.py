@@ -67,7 +67,9 @@ def _row(result: Result) -> str:
     verdict = {None: "", True: "met", False: "**missed**"}[result.met]
     spread = _spread(result)
     figure = f"{number_text(result.value)} {result.unit}"
-    return f"| {result.subject} | {result.case} | {result.measure} | {figure} | {spread} | {result.target} | {verdict} |"
+    return (
+        f"| {result.subject} | {result.case} | {result.measure} | {figure} | {spread} | {result.target} | {verdict} |"
+    )
 
 
 def _spread(result: Result) -> str:
@@ -86,7 +88,11 @@ def _plots(report: Report) -> dict[str, str]:
     if report.benchmark == "growth":
         return {"growth": curves("growth of costs", _lines(report), "us")}
     if report.benchmark == "end-to-end":
-        rows = [(r.subject, f"{r.subject}, {r.case.rpartition(', ')[2]} {r.measure}", r.value) for r in report.results if r.measure in ("p50", "p99")]
+        rows = [
+            (r.subject, f"{r.subject}, {r.case.rpartition(', ')[2]} {r.measure}", r.value)
+            for r in report.results
+            if r.measure in ("p50", "p99")
+        ]
         return {"end-to-end": bars("producer to client", rows, "ms")}
     measure = _BARS.get(report.benchmark)
     if measure is None:
@@ -110,5 +116,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    done = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False, cwd=FOLDER.parent)
+    done = subprocess.run(
+        ("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False, cwd=FOLDER.parent
+    )
     return done.stdout.strip()

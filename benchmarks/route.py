@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks import mixes
 from benchmarks.suite import Options, Report, progress
-from benchmarks.systems import environment, quiet_servers
+from benchmarks.systems import environment
 from common.channels import Channel
 from common.events import Interest, SlotTaken
 from common.identifiers import FencingEpoch, GatewayId, Slot
@@ -44,7 +44,8 @@ async def measure(options: Options) -> Report:
     """Updates a second for one and for eight slots."""
     report = Report("route")
     rooms = options.pick(100_000, 500)
-    with tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder, quiet_servers(options, Path(folder)) as servers:
+    servers = options.given_servers
+    with tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder:
         for slots in options.pick((1, 8), (8,)):
             progress(f"route: {rooms:,} rooms in {slots} slots, on {servers.kind} servers")
             async with asyncio.timeout(options.limit):
@@ -77,9 +78,7 @@ async def _router(servers: Servers, folder: Path) -> AsyncIterator[tuple[System,
     system = System(environment(servers), folder)
     try:
         router = await asyncio.to_thread(system.start, "router", **ALONE)
-        producer = AIOKafkaProducer(
-            bootstrap_servers=servers.kafka, acks="all", max_batch_size=256 * 1024, linger_ms=5
-        )
+        producer = AIOKafkaProducer(bootstrap_servers=servers.kafka, acks="all", max_batch_size=256 * 1024, linger_ms=5)
         await producer.start()
         try:
             yield system, router, producer

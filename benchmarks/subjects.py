@@ -128,7 +128,6 @@ def centrifuge() -> Path:
     return folder / "centrifuge"
 
 
-
 @contextlib.contextmanager
 def key_file(keys: Sequence[str] | int) -> Iterator[Path]:
     """A file of API keys, one a line, for the reader: these, or so many that are made up."""

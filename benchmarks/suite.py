@@ -26,6 +26,13 @@ class Options:
     limit: float = 900.0
     servers: Servers | None = None
 
+    @property
+    def given_servers(self) -> Servers:
+        """Those that were opened for this run. Raises `Skipped` where none were."""
+        if self.servers is None:
+            raise Skipped("no Kafka and Redis")
+        return self.servers
+
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full
 
@@ -57,7 +64,9 @@ class Report:
     results: list[Result] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def add(self, subject: str, case: str, measure: str, values: Sequence[float] | float, unit: str, **more: object) -> Result:
+    def add(
+        self, subject: str, case: str, measure: str, values: Sequence[float] | float, unit: str, **more: object
+    ) -> Result:
         """A figure: the median of the rounds."""
         rounds = tuple(values) if isinstance(values, Sequence) else (values,)
         made = Result(self.benchmark, subject, case, measure, statistics.median(rounds), unit, rounds=rounds, **more)  # type: ignore[arg-type]

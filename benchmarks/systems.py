@@ -61,10 +61,7 @@ class BenchSystem:
 
 @contextlib.contextmanager
 def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
-    """Given ones, else Apache Kafka and Valkey in containers, else (and for a quick run) the embedded ones."""
-    if options.servers is not None:
-        yield options.servers
-        return
+    """Given ones, else Apache Kafka and Valkey in containers, else (and for a quick run) the embedded ones. Call with no event loop running."""
     kinds = ("embedded",) if options.quick else ("containers", "embedded")
     with contextlib.ExitStack() as stack:
         for kind in kinds:
@@ -81,10 +78,8 @@ def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
 @contextlib.asynccontextmanager
 async def running_system(options: Options, *, sockets: int, **gateway: str) -> AsyncIterator[BenchSystem]:
     """All services, ready, with keys; all gone afterwards."""
-    with (
-        tempfile.TemporaryDirectory(prefix="defistream-bench-") as name,
-        quiet_servers(options, Path(name)) as servers,
-    ):
+    servers = options.given_servers
+    with tempfile.TemporaryDirectory(prefix="defistream-bench-") as name:
         system = System(environment(servers), Path(name))
         try:
             settings = {"gateway_max_connections": str(sockets + 500), **gateway}
