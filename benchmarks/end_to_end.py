@@ -172,8 +172,8 @@ async def _serving(name: Name, broker: str) -> AsyncIterator[Talking]:
     """The rival, reading the topic; nchan by a bridge of ours."""
     await _make_topic(broker)
     if name == "nchan":
-        async with Nchan(core=None) as server, bridged(broker, RIVAL_TOPIC, server.port):
-            yield server
+        async with Nchan(core=None) as nchan, bridged(broker, RIVAL_TOPIC, nchan.port):
+            yield nchan
         return
     command = {
         "starlette": lambda: [*python("benchmarks.rivals.starlette_server"), broker, RIVAL_TOPIC],

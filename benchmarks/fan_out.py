@@ -40,10 +40,10 @@ async def _subject(name: Name, sockets: int, rooms: int, options: Options, repor
         async with asyncio.timeout(options.limit), opened(name) as subject:
             await subject.open(sockets, rooms=rooms, keys=keys)
             for updates in options.pick((1, 4, SATURATED), (1, 4)):
-                await _case(subject, sockets, rooms, updates, options, report)
+                await _case(subject, sockets, rooms, updates, options=options, report=report)
 
 
-async def _case(subject: Subject, sockets: int, rooms: int, updates: int, options: Options, report: Report) -> None:
+async def _case(subject: Subject, sockets: int, rooms: int, updates: int, *, options: Options, report: Report) -> None:
     by_clock, by_cpu, shares = [], [], []
     for _ in range(options.rounds):
         await subject.reader.order("reset")

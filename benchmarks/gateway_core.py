@@ -63,7 +63,7 @@ class Around:
         self._app = app
         self._topics = app.settings.topics()
 
-    async def send(self, topic: str, value: bytes | None, *, key: bytes | None = None) -> asyncio.Future[Where]:
+    async def send(self, topic: str, value: bytes | None, **_key: bytes | None) -> asyncio.Future[Where]:
         loop = asyncio.get_running_loop()
         if value is not None and topic == self._topics.auth_requests:
             loop.call_soon(self._authenticate, json.loads(value))

@@ -43,7 +43,8 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     """Of the power law that fits (x, y) best."""
     logs = [(math.log(x), math.log(max(y, 1e-12))) for x, y in points]
     mean_x, mean_y = (sum(axis) / len(logs) for axis in zip(*logs, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    slope: float = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    return slope
 
 
 def _curve(
@@ -59,18 +60,16 @@ def _curve(
 async def _fan_out(options: Options, report: Report) -> None:
     """CPU of the gateway for one update to a room with all sockets, by their number."""
     progress("growth: fan-out by sockets of the room")
-    points = []
-    for sockets in options.pick((100, 300, 1000, 3000, 10_000), (50, 200)):
-        points.append((sockets, await _update_cost(sockets, others=0, options=options)))
+    sizes = options.pick((100, 300, 1000, 3000, 10_000), (50, 200))
+    points = [(sockets, await _update_cost(sockets, others=0, options=options)) for sockets in sizes]
     _curve(report, "an update to a room, by its sockets", points, "us")
 
 
 async def _others(options: Options, report: Report) -> None:
     """The same for a room of a hundred, by sockets of other rooms that are open beside it."""
     progress("growth: fan-out by sockets that an update does not match")
-    points = []
-    for others in options.pick((100, 1000, 10_000), (50, 200)):
-        points.append((others, await _update_cost(MATCHING_SOCKETS, others=others, options=options)))
+    sizes = options.pick((100, 1000, 10_000), (50, 200))
+    points = [(others, await _update_cost(MATCHING_SOCKETS, others=others, options=options)) for others in sizes]
     _curve(
         report, f"an update to {MATCHING_SOCKETS} sockets, by sockets that it does not match", points, "us", INDEPENDENT
     )

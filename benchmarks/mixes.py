@@ -1,5 +1,5 @@
-"""Rooms and updates of a realistic mix: Zipf-distributed tokens and protocols, 30 % of the filters with chains, 20 % with bounds, 5 % of these
-matching all values. Updates are skewed less than interest: a price is published about as often for a token that few want.
+"""Rooms and updates of a realistic mix: Zipf-distributed tokens and protocols, 30 % of the filters with chains, 20 % with bounds,
+5 % of these matching all values. Updates are skewed less than interest: a price is published about as often for a token that few want.
 """
 
 from __future__ import annotations

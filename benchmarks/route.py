@@ -1,7 +1,8 @@
 """Route: updates a second of one router's process, from Kafka to deliveries that Kafka has acknowledged and offsets that are committed.
 
-The router knows its rooms, is held (SIGSTOP) while updates are written, and is let go; the time ends when the group's committed offsets are at
-the topic's end. By the clock, and by the router's CPU: with fewer cores than processes the broker takes its part of the first.
+The router knows its rooms, is held (SIGSTOP) while updates are written, and is let go; the time ends when the group's committed
+offsets are at the topic's end. By the clock, and by the router's CPU: with fewer cores than processes, the broker takes its part
+of the first.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ async def measure(options: Options) -> Report:
         for slots in options.pick((1, 8), (8,)):
             progress(f"route: {rooms:,} rooms in {slots} slots, on {servers.kind} servers")
             async with asyncio.timeout(options.limit):
-                await case(rooms, slots, servers, Path(folder), options, report)
+                await case(rooms, slots, servers, folder=Path(folder), options=options, report=report)
     return report
 
 
-async def case(rooms: int, slots: int, servers: Servers, folder: Path, options: Options, report: Report) -> None:
+async def case(rooms: int, slots: int, servers: Servers, *, folder: Path, options: Options, report: Report) -> None:
     """One number of rooms and slots."""
     async with _router(servers, folder) as (system, router, producer):
         topics = Topics(system.environment["TOPIC_PREFIX"])
@@ -142,7 +143,7 @@ async def _once(
         used = sum(process.cpu_times()[:2])
         router.thaw()
         begun = time.perf_counter()
-        while not await _committed(admin, group, ends):
+        while not await _committed(admin, group, ends):  # noqa: ASYNC110 - the broker tells only who asks
             await asyncio.sleep(_POLL_SECONDS)
         return time.perf_counter() - begun, sum(process.cpu_times()[:2]) - used
     finally:

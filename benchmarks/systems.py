@@ -1,4 +1,4 @@
-"""The whole product for a benchmark: auth, one router and gateways as processes of their own, on Apache Kafka and Valkey, or embedded servers."""
+"""The whole product for a benchmark: auth, router and gateway as processes of their own, on the servers of the run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ class BenchSystem:
 
 @contextlib.contextmanager
 def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
-    """Given ones, else Apache Kafka and Valkey in containers, else (and for a quick run) the embedded ones. Call with no event loop running."""
+    """Given ones, else Apache Kafka and Valkey in containers, else (and for a quick run) the embedded ones.
+
+    To be called with no event loop running.
+    """
     kinds = ("embedded",) if options.quick else ("containers", "embedded")
     with contextlib.ExitStack() as stack:
         for kind in kinds:
@@ -82,8 +86,8 @@ async def running_system(options: Options, *, sockets: int, **gateway: str) -> A
     with tempfile.TemporaryDirectory(prefix="defistream-bench-") as name:
         system = System(environment(servers), Path(name))
         try:
-            settings = {"gateway_max_connections": str(sockets + 500), **gateway}
-            await asyncio.to_thread(system.start_all, **settings)
+            settings: dict[str, Any] = {"gateway_max_connections": str(sockets + 500), **gateway}
+            await asyncio.to_thread(partial(system.start_all, **settings))
             async with system.records() as records:
                 # Another benchmark's registry may be there still.
                 await records.redis.flushdb()

@@ -52,7 +52,7 @@ class Nchan(Talking):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         async with asyncio.timeout(10):
-            while not accepts(Address(HOST, self._port)):
+            while not accepts(Address(HOST, self._port)):  # noqa: ASYNC110 - nginx tells nobody that it listens
                 await asyncio.sleep(0.05)
         self.hello = {"port": self._port}
         return self
