@@ -211,11 +211,26 @@ async def test_filter_for_filters_is_a_bad_request_rather_than_everything(connec
     assert (error["code"], error["field"]) == ("bad_request", "filter")
 
 
-@pytest.mark.parametrize(("name", "value"), [("since", "k3f9.0:123"), ("snapshot", True)])
-async def test_what_is_not_offered_yet_is_a_bad_request_naming_the_field(name: str, value: object, connect: Connect):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("since", "yesterday"), ("since", 5), ("since", "k3f9.99:1"), ("snapshot", "yes"), ("snapshot", 1)],
+)
+async def test_a_wrong_cursor_or_snapshot_is_a_bad_request_naming_the_field(name: str, value: object, connect: Connect):
     client = await connect()
     error = await client.refused("subscribe", channel="prices", **{name: value})
     assert (error["code"], error["field"]) == ("bad_request", name)
+
+
+async def test_events_have_no_snapshot(connect: Connect):
+    client = await connect()
+    error = await client.refused("subscribe", channel="alerts", snapshot=True)
+    assert (error["code"], error["field"]) == ("bad_request", "snapshot")
+
+
+async def test_a_cursor_of_another_stream_has_expired(connect: Connect):
+    client = await connect()
+    error = await client.refused("subscribe", channel="prices", since="zzzzzz.0:1")
+    assert (error["code"], error["field"], error["retryable"]) == ("cursor_expired", "since", False)
 
 
 @pytest.mark.parametrize("channels", ["prices", [], {}, ["prices"] * 101])

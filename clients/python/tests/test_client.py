@@ -140,7 +140,7 @@ async def test_pings_of_the_server_are_answered(server):
     ],
 )
 async def test_wrong_arguments_are_refused_before_anything_is_sent(server, arguments, complaint):
-    async with Client(server.url, KEY) as client:
+    async with Client(server.url, KEY, resume=False) as client:
         with pytest.raises(InvalidArgument, match=complaint):
             client.subscribe(**arguments)
     assert server.commands("subscribe") == []

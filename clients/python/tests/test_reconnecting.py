@@ -76,7 +76,7 @@ async def test_a_silent_connection_is_taken_for_dead(server, heard):
 
 
 async def test_a_gap_is_told_when_updates_passed_meanwhile(server, heard):
-    async with Client(server.url, KEY, on_event=heard.put_nowait) as client, client.subscribe("prices"):
+    async with Client(server.url, KEY, resume=False, on_event=heard.put_nowait) as client, client.subscribe("prices"):
         await server.stop()
         server.offsets[1] += 5
         await server.start()

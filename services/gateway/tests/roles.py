@@ -11,11 +11,16 @@ import orjson
 from hypothesis import settings
 
 from common.channels import Channel
+from common.clock import Clock
 from common.deliveries import VERSION, Delivery, Item, Routed, Segment
 from common.filters import parse_filter
 from common.identifiers import RoomId
 from common.rooms import Room, room_of
-from gateway.activation import Waiting
+from gateway.activation import Activation, Waiting
+from gateway.catching import CatchingUp
+from gateway.hub import Hub
+from gateway.outbox import Entity
+from gateway.positions import Positions
 
 STREAM = "k3f9"
 
@@ -32,14 +37,32 @@ def tokens(*token_ids: str) -> Room:
     return room(tokenIds=list(token_ids))
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    since: Mapping[int, int] | None
+    stream: str | None
+    snapshot: bool
+
+
 class RecordingInterest:
     """What the gateway wants at present, and each record as it was written: `(room id, request)`, request `None` for "no more"."""
 
     def __init__(self) -> None:
         self.records: list[tuple[RoomId, int | None]] = []
+        self.asks: dict[int, Ask] = {}
+        """What came with the latest record of each request."""
 
-    def want(self, room: Room, request: int) -> None:
+    def want(
+        self,
+        room: Room,
+        request: int,
+        *,
+        since: Mapping[int, int] | None = None,
+        stream: str | None = None,
+        snapshot: bool = False,
+    ) -> None:
         self.records.append((room.id, request))
+        self.asks[request] = Ask(since, stream, snapshot)
 
     def unwant(self, room: Room) -> None:
         self.records.append((room.id, None))
@@ -76,6 +99,7 @@ class RecordingMember:
 
     def __init__(self, user: str | None = None) -> None:
         self.frames: list[bytes] = []
+        self.catching_up = 0
         self.writes: list[list[bytes]] = []
         self._user = user
 
@@ -83,7 +107,7 @@ class RecordingMember:
     def user(self) -> str | None:
         return self._user
 
-    def flush(self) -> None:
+    def flush(self, _entities: Mapping[int, Entity]) -> None:
         self.writes.append(list(self.frames))
         self.frames.clear()
 
@@ -91,6 +115,27 @@ class RecordingMember:
     def got(self) -> list[str]:
         """The bodies of all frames written, in order; they are short, so that a frame's head has two bytes."""
         return [frame[2:].decode() for write in self.writes for frame in write]
+
+
+def hub_of(
+    interest: RecordingInterest, positions: Positions, clock: Clock, *, partitions: int, retry: float = 1.0
+) -> Hub:
+    """A hub of channels with so many partitions, and its parts."""
+
+    def count(_channel: str) -> int:
+        return partitions
+
+    activation = Activation(
+        interest,
+        partitions=count,
+        recovering=positions.recover,
+        position=positions.position,
+        stream=positions.epoch,
+        retry=retry,
+        timeout=5.0,
+    )
+    catching_up = CatchingUp(interest, activation, positions, partitions=count, retry=retry, timeout=30.0)
+    return Hub(activation, catching_up, positions, clock=clock.monotonic)
 
 
 def delivery(*items: Item, channel: str = "prices", partition: int = 0, generation: int = 1) -> Delivery:

@@ -22,7 +22,13 @@ class World:
         self.interest = RecordingInterest()
         self.recovering: dict[tuple[str, int], int] = {}
         self.activation = Activation(
-            self.interest, partitions=lambda _channel: PARTITIONS, recovering=self._change, retry=RETRY, timeout=TIMEOUT
+            self.interest,
+            partitions=lambda _channel: PARTITIONS,
+            recovering=self._change,
+            position=lambda _channel, _partition: 0,
+            stream=lambda _channel: "k3f9",
+            retry=RETRY,
+            timeout=TIMEOUT,
         )
 
     def _change(self, channel: str, partition: int, change: int) -> None:

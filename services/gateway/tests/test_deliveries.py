@@ -8,13 +8,11 @@ from common.clock import SystemClock
 from common.deliveries import VERSION, Delivery, Segment, encode_delivery
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import Kafka
-from gateway.activation import Activation
 from gateway.deliveries import DeliveriesReader
-from gateway.hub import Hub
 from gateway.positions import Positions
 from gateway.settings import GatewaySettings
 from gateway.slot import Lease
-from services.gateway.tests.roles import STREAM, RecordingInterest, RecordingMember, routed, tokens
+from services.gateway.tests.roles import STREAM, RecordingInterest, RecordingMember, hub_of, routed, tokens
 from services.gateway.tests.servers import settings_for
 from tests.support.waiting import eventually
 
@@ -28,14 +26,11 @@ class World:
     def __init__(self, settings: GatewaySettings) -> None:
         self.kafka, self.topics = Kafka(settings, client="test"), settings.topics()
         interest, positions, clock = RecordingInterest(), Positions(), SystemClock()
-        activation = Activation(
-            interest, partitions=lambda _channel: 1, recovering=positions.recover, retry=1.0, timeout=5.0
-        )
-        self.hub = Hub(activation, positions, clock=clock.monotonic)
+        self.hub = hub_of(interest, positions, clock, partitions=1)
         self.member = RecordingMember()
         self.hub.register(self.member)
         self.hub.join(self.member, (BTC,), done=lambda: None, failed=print)
-        activation.activated(BTC.id, 0, 1)
+        self.hub.activation.activated(BTC.id, 0, 1)
         self.reader = DeliveriesReader(self.kafka, self.topics, self.hub, clock)
 
     async def start(self) -> None:

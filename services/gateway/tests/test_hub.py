@@ -7,10 +7,17 @@ import pytest
 from common.clock import ManualClock
 from common.deliveries import VERSION, Activated, Delivery, Item, OperatorMessage, Progress, Segment, TookOver
 from common.rooms import Room
-from gateway.activation import Activation
-from gateway.hub import Hub
 from gateway.positions import Positions
-from services.gateway.tests.roles import STREAM, RecordingInterest, RecordingMember, delivery, room, routed, tokens
+from services.gateway.tests.roles import (
+    STREAM,
+    RecordingInterest,
+    RecordingMember,
+    delivery,
+    hub_of,
+    room,
+    routed,
+    tokens,
+)
 
 BTC, ETH, ALL = tokens("btc"), tokens("eth"), room("prices")
 ALICE = room("prices", userId="alice")
@@ -21,14 +28,8 @@ class World:
 
     def __init__(self, partitions: int = 1) -> None:
         self.interest, self.positions, self.clock = RecordingInterest(), Positions(), ManualClock()
-        self.activation = Activation(
-            self.interest,
-            partitions=lambda _channel: partitions,
-            recovering=self.positions.recover,
-            retry=1.0,
-            timeout=5.0,
-        )
-        self.hub = Hub(self.activation, self.positions, clock=self.clock.monotonic)
+        self.hub = hub_of(self.interest, self.positions, self.clock, partitions=partitions)
+        self.activation = self.hub.activation
         self.outcomes: list[str] = []
 
     def member(self, *rooms: Room, user: str | None = None) -> RecordingMember:
@@ -226,6 +227,7 @@ def test_a_private_update_comes_once_to_who_has_it_in_two_ways(world):
 
 def test_repeats_of_a_new_owner_are_dropped_and_counted(world):
     member = world.member(BTC)
+    world.activation.written(BTC.id, world.interest.request(BTC), 0, 5)
     world.deliver(routed(0, BTC), routed(1, BTC))
     world.deliver(TookOver(0, {0: 99}), routed(0, BTC), routed(1, BTC), routed(2, BTC), generation=2)
     assert member.got == ["0", "1", "2"]

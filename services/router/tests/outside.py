@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,19 +15,68 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from common import redis_keys
 from common.channels import Channel
-from common.deliveries import Activated, Item, OperatorMessage, Progress, Routed, Segment, TookOver, decode_delivery
+from common.deliveries import (
+    Activated,
+    Began,
+    Item,
+    OperatorMessage,
+    Progress,
+    Replayed,
+    Routed,
+    Segment,
+    TookOver,
+    decode_delivery,
+)
 from common.events import Interest, Record, SlotTaken
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.kafka import partitions_of
 from common.rooms import Room, room_of
-from common.topics import Topics, interest_key, slot_key
+from common.topics import Topics, interest_key, slot_key, stream_key
 from tests.support.fixtures import Isolation
 from tests.support.waiting import eventually
 
-Told = TypeVar("Told", Routed, Activated, TookOver, Progress, OperatorMessage)
+Told = TypeVar("Told", Routed, Activated, TookOver, Progress, OperatorMessage, Began, Replayed)
 
 FAR_AHEAD_MS = 2**52
+
+
+@dataclass
+class Answer:
+    """To one request, by partition; `replayed` in the order of arrival."""
+
+    began: dict[int, Began] = field(default_factory=dict)
+    replayed: dict[int, list[Replayed]] = field(default_factory=dict)
+    activated: dict[int, Activated] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: int, told: Iterable[tuple[Segment, Item]]) -> Answer:
+        """Asserts the order: began, replayed, activated."""
+        answer = cls()
+        for segment, item in told:
+            partition = segment.partition
+            if isinstance(item, Began) and item.request == request:
+                answer.began[partition] = item
+            elif isinstance(item, Replayed) and any(number == request for _room, number in item.answers):
+                assert partition in answer.began
+                assert partition not in answer.activated
+                answer.replayed.setdefault(partition, []).append(item)
+            elif isinstance(item, Activated) and item.request == request:
+                answer.activated.setdefault(partition, item)
+        return answer
+
+    @property
+    def verdicts(self) -> set[int]:
+        return {began.verdict for began in self.began.values()}
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the updates, in order of arrival within each partition."""
+        return [f"{partition}:{item.offset}" for partition, items in self.replayed.items() for item in items]
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(item.body) for items in self.replayed.values() for item in items]
 
 
 class FakeGateway:
@@ -44,10 +94,14 @@ class FakeGateway:
         record = SlotTaken(slot=self.slot, epoch=self.epoch, gateway=self.name)
         await self.outside.send(self.outside.topics.rooms_interest, record.encode(), slot_key(self.slot))
 
-    async def want(self, channel: str, filters: Mapping[str, Any] | None = None) -> tuple[Room, int]:
-        """Ask for a room. Returns it and the number of the request."""
+    async def want(self, channel: str, filters: Mapping[str, Any] | None = None, **past: Any) -> tuple[Room, int]:
+        """Ask for a room, and for what it missed (`since`, `stream`, `snapshot`). Returns it and the number of the request."""
+        self.requests = request = self.requests + 1
+        return await self.repeat(request, channel, filters, **past), request
+
+    async def repeat(self, request: int, channel: str, filters: Mapping[str, Any] | None = None, **past: Any) -> Room:
+        """Ask under a number that was used before."""
         room = room_of(Channel(channel), parse_filter(filters))
-        self.requests += 1
         record = Interest(
             slot=self.slot,
             epoch=self.epoch,
@@ -55,10 +109,21 @@ class FakeGateway:
             room=room.id,
             channel=room.channel,
             filter=room.filter.to_json(),
-            request=self.requests,
+            request=request,
+            **past,
         )
         await self.outside.send(self.outside.topics.rooms_interest, record.encode(), interest_key(self.slot, room.id))
-        return room, self.requests
+        return room
+
+    async def answered(self, request: int, *, partitions: int = 4, limit: float = 30.0) -> Answer:
+        """What a request was answered, once every partition has."""
+
+        def everywhere(g: FakeGateway) -> bool:
+            found = {s.partition for s, item in g.items(Activated) if item.request == request}
+            return len(found) == partitions
+
+        await self.until(everywhere, f"request {request} is answered on {partitions} partitions", limit=limit)
+        return Answer.of(request, self.told)
 
     async def activated(self, channel: str, filters: Mapping[str, Any] | None = None, *, partitions: int = 4) -> Room:
         """The room, on every partition."""
@@ -135,6 +200,34 @@ class Outside:
         name = key or str(update.get("tokenId") or update.get("protocolId") or "entity")
         sent = await self.send(self.topics.updates(Channel(channel)), json.dumps(update).encode(), name.encode())
         return f"{sent.partition}:{sent.offset}"
+
+    async def publish_all(
+        self, channel: str, updates: Iterable[Mapping[str, Any]]
+    ) -> list[tuple[str, Mapping[str, Any]]]:
+        """Write many updates at once. Returns them with their ids."""
+        topic, written = self.topics.updates(Channel(channel)), []
+        for update in updates:
+            name = str(update.get("tokenId") or update.get("protocolId"))
+            written.append((update, await self.producer.send(topic, json.dumps(update).encode(), key=name.encode())))
+        sent = [(update, await future) for update, future in written]
+        return [(f"{metadata.partition}:{metadata.offset}", update) for update, metadata in sent]
+
+    async def ends(self, channel: str) -> dict[int, int]:
+        """The last offset of each partition now. Tansu counts the last batch as one record when asked, so it is read."""
+        consumer = await self.consumer()
+        partitions = [TopicPartition(self.topics.updates(Channel(channel)), number) for number in range(4)]
+        last = {each: end - 1 for each, end in (await consumer.end_offsets(partitions)).items()}
+        consumer.assign([each for each in partitions if last[each] >= 0])
+        for each in consumer.assignment():
+            consumer.seek(each, last[each])
+            for records in (await consumer.getmany(each, timeout_ms=5000)).values():
+                last[each] = records[-1].offset
+        return {each.partition: offset for each, offset in last.items()}
+
+    async def stream(self, channel: str) -> str:
+        """The epoch of the channel's stream."""
+        records = await self.everything_in(self.topics.rooms_interest)
+        return [json.loads(each.value)["epoch"] for each in records if each.key == stream_key(channel)][-1]
 
     async def gateway(self, slot: int, *, epoch: int | None = None) -> FakeGateway:
         """A gateway that has taken the slot and reads what it is told from now on."""

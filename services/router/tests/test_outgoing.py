@@ -73,7 +73,7 @@ class Router:
             )
         )
         assert wanted is not None
-        self.ownership.activate([wanted])
+        self.ownership.answer([wanted])
 
     def route(self, *offsets: int, value: bytes | None = b'{"type":"price_update"}', source: Source = PRICES):
         return self.ownership.route({source: [Record(offset, value) for offset in offsets]})

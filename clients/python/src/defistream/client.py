@@ -40,7 +40,7 @@ class Client:
         api_key: str,
         *,
         reconnect: bool = True,
-        resume: bool = False,
+        resume: bool = True,
         buffer: int = 1000,
         overflow: Overflow = "wait",
         on_event: Callable[[Event], object] | None = None,
@@ -51,8 +51,8 @@ class Client:
         """Options; raises `InvalidArgument` for one that cannot be meant.
 
         - `reconnect`: come back after a close that allows it, and ask again for what was refused for now.
-        - `resume`: come back with the cursor, so that the server first sends what was missed. Needs a server that takes `since`;
-          without it an interruption leaves a gap, which `on_event` is told (`events.Gap`).
+        - `resume`: come back with the cursor, so that the server first sends what was missed; without it an interruption leaves a
+          gap, which `on_event` is told (`events.Gap`).
         - `buffer`: updates of one subscription that may wait for the application, at least 1.
         - `overflow`: what a full buffer does: `"wait"` stops reading (of all subscriptions) until one is taken, and the client drops
           nothing; `"drop_oldest"` drops and counts.

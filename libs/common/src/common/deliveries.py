@@ -9,6 +9,8 @@ A segment is a run of items of one source partition, in the order in which they 
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from common.errors import DefistreamError
@@ -64,7 +66,44 @@ class OperatorMessage(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=Fa
     channel: str | None = None
 
 
-Item = Routed | Activated | TookOver | Progress | OperatorMessage
+class Began(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """The answer of a partition to a record that asked for a replay or a snapshot begins; `Activated` ends it.
+
+    `oldest` is the first offset that the partition still holds.
+    """
+
+    room: str
+    request: int
+    verdict: int
+    oldest: int
+
+
+class Verdict(IntEnum):
+    """What a partition gives for what was asked of it."""
+
+    REPLAY = 1
+    SNAPSHOT = 2
+    EXPIRED = 3
+    """The cursor is of another stream, or what follows it is no longer held."""
+    FUTURE = 4
+    """The cursor names an offset that the partition has not reached."""
+
+
+class Replayed(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
+    """An earlier update, or the last one of its entity, for those who asked. Once for all requests that it answers.
+
+    Fields as in `Routed`; `answers` are pairs of room and request.
+    """
+
+    offset: int
+    answers: list[tuple[str, int]]
+    body: bytes
+    produced_at: int
+    user: str | None = None
+    key: bytes | None = None
+
+
+Item = Routed | Activated | TookOver | Progress | OperatorMessage | Began | Replayed
 
 
 class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -97,7 +97,13 @@ class Interest(Record):
     channel: Channel
     filter: dict[str, Any]
     request: int
-    """Rises with each record of a gateway; activations echo it."""
+    """Answers echo it. A record that is written again for want of an answer keeps its number."""
+    since: dict[int, int] | None = None
+    """Replay what comes after: partition -> last offset had; one that is not named is replayed from its start."""
+    stream: str | None = None
+    """The stream epoch that `since` is of."""
+    snapshot: bool = False
+    """Send the last value of each matching entity; with `since`, only where that cannot be replayed."""
 
 
 class SlotTaken(Record):

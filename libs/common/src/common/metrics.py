@@ -43,6 +43,23 @@ router_activations_total = Counter("router_activations", "Activations sent")
 router_route_seconds = Histogram(
     "router_route_seconds", "From a batch's arrival to its acknowledged deliveries", buckets=_LATENCY
 )
+router_replays_total = Counter("router_replays", "Asks for a replay or a snapshot answered, by verdict", ["verdict"])
+router_replay_passes_total = Counter(
+    "router_replay_passes", "Answers to all asks of a time on a partition, by where from", ["origin"]
+)
+router_replayed_total = Counter("router_replayed", "Earlier updates sent, once for each slot and update")
+router_replay_reads_total = Counter("router_replay_reads", "Reads of Kafka for replays, each for all asks of a pass")
+router_replay_seconds = Histogram("router_replay_seconds", "From a pass' begin to its activations", buckets=_LATENCY)
+router_snapshot_entities = Histogram(
+    "router_snapshot_entities",
+    "Entities of a partition matched for snapshots",
+    buckets=(10, 100, 1000, 10_000, 100_000),
+)
+router_latest_entities = Gauge("router_latest_entities", "Entities with a last value, of all owned partitions")
+router_latest_builds_total = Counter(
+    "router_latest_builds", "Tables of last values built, by what they were built from", ["origin"]
+)
+router_checkpoints_total = Counter("router_checkpoints", "Checkpoints of last values, by outcome", ["outcome"])
 router_registry_events_total = Counter("router_registry_events", "Events written to Redis, by kind", ["kind"])
 router_reaped_slots_total = Counter("router_reaped_slots", "Slots taken from dead gateways")
 router_reaped_connections_total = Counter("router_reaped_connections", "Connections removed with them")

@@ -15,6 +15,7 @@
 | `ws:streams` | hash | channel -> epoch of its stream, as `rooms.interest` has it |
 | `ws:bridge` | string | which router bridges pub/sub; a lease |
 | `stream:{channel}:{partition}:generation` | string | last generation drawn |
+| `latest:{channel}:{partition}` | hash | last updates: `e:{key}` -> offset, timestamp, JSON; generation, stream, offset held up to |
 | `auth:key:{hash}` | hash | record (JSON), revokedAt (ms; once set it stays) |
 | `auth:decision:{hash}` | string | a cached decision (JSON) and until when it may be used |
 """
@@ -69,6 +70,10 @@ def slot_rooms(number: Slot) -> str:
 
 def generation(channel: str, partition: int) -> str:
     return f"stream:{channel}:{partition}:generation"
+
+
+def latest(channel: str, partition: int) -> str:
+    return f"latest:{channel}:{partition}"
 
 
 def auth_key(key_hash: KeyHash) -> str:

@@ -7,7 +7,7 @@ wanted --- interest record ---> asked --- activated(p) of every partition ---> a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +19,17 @@ from common.rooms import Room
 class Interest(Protocol):
     """Writes what this slot wants to `rooms.interest`, in the order of the calls."""
 
-    def want(self, room: Room, request: int) -> None: ...
+    def want(
+        self,
+        room: Room,
+        request: int,
+        *,
+        since: Mapping[int, int] | None = None,
+        stream: str | None = None,
+        snapshot: bool = False,
+    ) -> None:
+        """The slot wants the room; with `since` or `snapshot` also what came before (`common.events.Interest`)."""
+        ...
 
     def unwant(self, room: Room) -> None: ...
 
@@ -38,15 +48,13 @@ class Waiting:
 class RoomState:
     room: Room
     request: int = 0
-    """Number of the latest interest record."""
-    valid_from: int = 0
-    """Activations that echo an earlier record are not ours. Asking again for want of an answer leaves it as it is: between two such
-    records nothing was taken back, so the answer to either holds, and a slow answer is not asked away."""
+    """Number of the latest interest record; activations that echo another are not ours. Asking again for want of an answer keeps it."""
     asked_at: float = 0.0
     written: tuple[int, int] | None = None
     """Partition and offset of the interest record, known once the broker acknowledged it."""
     active: set[int] = field(default_factory=set)
-    recovering: set[int] = field(default_factory=set)
+    recovering: dict[int, int] = field(default_factory=dict)
+    """Partition -> offset up to which the members have everything, while a new owner is asked again."""
     waiting: dict[Waiting, None] = field(default_factory=dict)
     holders: int = 0
     """Connections in the room, and subscribes that wait for it."""
@@ -54,7 +62,7 @@ class RoomState:
 
 class Activation:
     """`partitions(channel)`: how many partitions the channel's topic has. `recovering(channel, partition, change)` is told of each room
-    that begins (1) or ends (-1) to recover. `retry` and `timeout` are seconds.
+    that begins (1) or ends (-1) to recover. `position(channel, partition)`: highest offset delivered here. `retry` and `timeout`: seconds.
     """
 
     def __init__(
@@ -63,11 +71,15 @@ class Activation:
         *,
         partitions: Callable[[str], int],
         recovering: Callable[[str, int, int], None],
+        position: Callable[[str, int], int],
+        stream: Callable[[str], str],
         retry: float,
         timeout: float,
     ) -> None:
         self._interest = interest
         self._recovering = recovering
+        self._position = position
+        self._stream = stream
         self._partitions = partitions
         self._retry = retry
         self._timeout = timeout
@@ -81,13 +93,39 @@ class Activation:
     def join(self, waiting: Waiting, *, now: float) -> None:
         """Hold the rooms of a subscribe; `done` is called as soon as all are active, at once if they are."""
         for room in waiting.rooms:
-            state = self._rooms.get(room.id)
-            if state is None:
-                state = self._rooms[room.id] = RoomState(room)
-                self._ask(state, now)
-            state.holders += 1
-            state.waiting[waiting] = None
+            self.hold(room, now=now).waiting[waiting] = None
         self._finish_if_active(waiting)
+
+    def hold(self, room: Room, *, now: float) -> RoomState:
+        """One holder more; the first one writes the interest."""
+        state = self._rooms.get(room.id)
+        if state is None:
+            state = self._rooms[room.id] = RoomState(room)
+            self._ask(state, now)
+        state.holders += 1
+        return state
+
+    def next_request(self) -> int:
+        """A number for a record that asks for a replay or a snapshot."""
+        self._requests += 1
+        return self._requests
+
+    def is_live(self, room_id: RoomId, partition: int) -> bool:
+        """Whether updates of the partition reach the room, with nothing missing before them."""
+        state = self._rooms.get(room_id)
+        return state is not None and partition in state.active and partition not in state.recovering
+
+    def recovered(self, room_id: RoomId, partition: int, request: int, offset: int) -> bool:
+        """Whether a replayed update is one that the members of a recovering room have missed; they have it now."""
+        state = self._rooms.get(room_id)
+        if state is None or state.request != request or offset <= state.recovering.get(partition, offset):
+            return False
+        state.recovering[partition] = offset
+        return True
+
+    def is_recovering(self, room_id: RoomId, partition: int) -> bool:
+        state = self._rooms.get(room_id)
+        return state is not None and partition in state.recovering
 
     def cancel(self, waiting: Waiting) -> None:
         """The subscribe is not wanted any more; its `done` and `failed` will not be called."""
@@ -119,10 +157,9 @@ class Activation:
     def activated(self, room_id: RoomId, partition: int, request: int) -> None:
         """A partition delivers to the room."""
         state = self._rooms.get(room_id)
-        if state is None or request < state.valid_from:
+        if state is None or request != state.request:
             return
-        if partition in state.recovering:
-            state.recovering.remove(partition)
+        if state.recovering.pop(partition, None) is not None:
             self._recovering(state.room.channel.value, partition, -1)
         state.active.add(partition)
         if self._is_active(state):
@@ -138,7 +175,7 @@ class Activation:
             if state.room.channel.value != channel or partition not in state.active or _has_read(record, state):
                 continue
             if partition not in state.recovering:
-                state.recovering.add(partition)
+                state.recovering[partition] = self._position(channel, partition)
                 self._recovering(channel, partition, 1)
             self._ask(state, now)
 
@@ -161,14 +198,20 @@ class Activation:
         return rooms
 
     def _ask(self, state: RoomState, now: float) -> None:
+        state.request = self.next_request()
+        self._unsettled[state.room.id] = state
         self._write(state, now)
-        state.valid_from = state.request
 
     def _write(self, state: RoomState, now: float) -> None:
-        self._requests += 1
-        state.request, state.asked_at, state.written = self._requests, now, None
-        self._unsettled[state.room.id] = state
-        self._interest.want(state.room, state.request)
+        state.asked_at, state.written = now, None
+        room = state.room
+        if state.recovering:
+            channel = room.channel.value
+            # Partitions that are not recovering have nothing to replay: their members stand at the position.
+            since = {number: self._position(channel, number) for number in range(self._partitions(channel))}
+            self._interest.want(room, state.request, since=since | state.recovering, stream=self._stream(channel))
+        else:
+            self._interest.want(room, state.request)
 
     def _is_active(self, state: RoomState) -> bool:
         return len(state.active) >= self._partitions(state.room.channel.value) and not state.recovering

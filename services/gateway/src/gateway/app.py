@@ -26,7 +26,9 @@ from gateway.activation import Activation
 from gateway.auth_replies import RepliesReader
 from gateway.authentication import Authentication
 from gateway.broadcasts import Publisher
+from gateway.catching import CatchingUp
 from gateway.connections import Admission, Connections
+from gateway.cursors import CursorCheck
 from gateway.deliveries import DeliveriesReader
 from gateway.file_limit import raise_file_limit
 from gateway.http import Broadcast, build_http
@@ -153,18 +155,31 @@ def build(settings: GatewaySettings) -> App:
         interest,
         partitions=partitions.__getitem__,
         recovering=positions.recover,
+        position=positions.position,
+        stream=positions.epoch,
         retry=settings.gateway_activation_retry.total_seconds(),
         timeout=settings.gateway_activation_timeout.total_seconds(),
     )
     interest.written = activation.written
-    hub = Hub(activation, positions, clock=clock.monotonic)
+    catching_up = CatchingUp(
+        interest,
+        activation,
+        positions,
+        partitions=partitions.__getitem__,
+        retry=settings.gateway_activation_retry.total_seconds(),
+        timeout=settings.gateway_replay_timeout.total_seconds(),
+    )
+    hub = Hub(activation, catching_up, positions, clock=clock.monotonic)
     authentication = Authentication(records, topics, clock, timeout=settings.gateway_auth_reply_timeout.total_seconds())
     pepper = settings.api_key_pepper.get_secret_value()
 
     def hash_key(api_key: str) -> KeyHash:
         return hash_api_key(api_key, pepper)
 
-    profile = Profile(settings.timing(), settings.limits(), hash_key, positions.cursor)
+    check_cursor = CursorCheck(positions, partitions.__getitem__)
+    profile = Profile(
+        settings.timing(), settings.limits(), hash_key, positions.cursor, positions.joining_cursor, check_cursor
+    )
     reports = Reports(gateway, records, topics, clock)
     connections = Connections(
         hub, authentication, reports, profile=profile, admission=_admission(settings), clock=clock
@@ -201,7 +216,7 @@ def build(settings: GatewaySettings) -> App:
         connections=connections,
         revocations=RevocationsReader(kafka, topics, revoked=revoked),
         tenancy=tenancy,
-        ticker=Ticker(connections, activation, authentication, statistics, clock),
+        ticker=Ticker(connections, hub, authentication, statistics, clock),
         publisher=publisher,
         partitions=partitions,
         http=build_http(readiness, Broadcast(authentication, publisher, topics, hash_key), statistics, settings.path),
@@ -215,4 +230,5 @@ def _admission(settings: GatewaySettings) -> Admission:
         connections=settings.gateway_max_connections,
         a_minute=settings.gateway_connections_per_minute,
         outbox_bytes=settings.gateway_outbox_bytes,
+        replay_bytes=settings.gateway_replay_bytes,
     )

@@ -46,6 +46,7 @@ class Admission:
     connections: int
     a_minute: int
     outbox_bytes: int
+    replay_bytes: int
 
 
 class Connections:
@@ -64,6 +65,7 @@ class Connections:
         self.path = admission.path
         self.trusted = admission.trusted
         self.outbox_bytes = admission.outbox_bytes
+        self.replay_bytes = admission.replay_bytes
         self.validate = authentication.validate
         self.now = clock.monotonic
         self.now_ms = clock.now_ms
@@ -158,6 +160,10 @@ class Connections:
     def leave(self, connection: WebSocket, session: Session, room: Room) -> None:
         """Take the connection out of a room, here at once."""
         self.hub.leave(connection, room)
+        self._reports.unsubscribed(session.id, room)
+
+    def unsubscribed(self, session: Session, room: Room) -> None:
+        """The connection is out of the room, which the hub has seen to."""
         self._reports.unsubscribed(session.id, room)
 
     def revoke(self, key_hash: KeyHash) -> None:

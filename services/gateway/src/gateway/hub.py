@@ -7,28 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from common.deliveries import Activated, Delivery, OperatorMessage, Progress, Routed, Segment, TookOver
+from common.channels import STATE_CHANNELS
+from common.deliveries import (
+    Activated,
+    Began,
+    Delivery,
+    OperatorMessage,
+    Progress,
+    Replayed,
+    Routed,
+    Segment,
+    TookOver,
+)
 from common.identifiers import RoomId
 from common.rooms import Room
 from gateway.activation import Activation, Waiting
-from gateway.positions import Positions
+from gateway.catching import CatchingUp, CatchUp
+from gateway.members import Member
+from gateway.outbox import Entity
+from gateway.positions import Positions, Source
 from gateway.protocol.frames import text_frame
-
-
-class Member(Protocol):
-    """A connection, as the hub needs it."""
-
-    frames: list[bytes]
-    """Update frames of this tick, for `flush` to write; the hub appends."""
-
-    @property
-    def user(self) -> str | None: ...
-
-    def flush(self) -> None:
-        """Write `frames` and clear them. Raises nothing."""
-        ...
 
 
 @dataclass(slots=True)
@@ -52,8 +51,11 @@ class HubRoom:
 class Hub:
     """`clock` gives monotonic seconds."""
 
-    def __init__(self, activation: Activation, positions: Positions, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, activation: Activation, catching_up: CatchingUp, positions: Positions, *, clock: Callable[[], float]
+    ) -> None:
         self.activation = activation
+        self.catching_up = catching_up
         self.positions = positions
         self.counts = Counts()
         self._clock = clock
@@ -61,6 +63,8 @@ class Hub:
         self._users: dict[str, set[Member]] = {}
         self._everyone: dict[Member, None] = {}
         self._touched: list[Member] = []
+        self._entities: dict[int, Entity] = {}
+        """Of this tick's frames, by `id()`: what a slow connection may be spared."""
 
     # Membership -----------------------------------------------------------------------------------------------------
 
@@ -94,18 +98,25 @@ class Hub:
         self.activation.join(waiting, now=now)
         return waiting
 
+    def catch_up(self, catch_up: CatchUp) -> None:
+        """Give a connection what it missed of a room, then make it a member; it is none meanwhile, also if it was one."""
+        self.leave(catch_up.member, catch_up.room)
+        self.catching_up.begin(catch_up, now=self._clock())
+
     def _enter(self, member: Member, room: Room) -> None:
         here = self._rooms.get(room.id)
         if here is None:
             here = self._rooms[room.id] = HubRoom(room)
-        if member in here.members:
+        if member in here.members or self.catching_up.has(member, room):
             # Subscribed once more: it held the room already.
             self.activation.leave(room)
+            return
         here.members[member] = None
 
     def leave(self, member: Member, room: Room) -> None:
         here = self._rooms.get(room.id)
         if here is None or member not in here.members:
+            self.catching_up.leave(member, room)
             return
         del here.members[member]
         if not here.members:
@@ -117,6 +128,7 @@ class Hub:
         self._users.clear()
         self._everyone.clear()
         self.activation.clear()
+        self.catching_up.clear()
         self.positions.clear()
 
     # Fan-out --------------------------------------------------------------------------------------------------------
@@ -130,7 +142,8 @@ class Hub:
         """Write each touched connection's frames of this tick in one go."""
         touched, self._touched = self._touched, []
         for member in touched:
-            member.flush()
+            member.flush(self._entities)
+        self._entities.clear()
 
     def _deliver_segment(self, segment: Segment) -> None:
         channel, partition = segment.channel, segment.partition
@@ -141,30 +154,49 @@ class Hub:
         for item in segment.items:
             match item:
                 case Routed(offset=offset):
-                    if self.positions.advance(channel, source, offset):
-                        self._route(item)
-                    else:
-                        self.counts.repeats += 1
+                    fresh = self.positions.advance(channel, source, offset)
+                    self._route(item, channel, partition, source, fresh=fresh)
                 case Progress(offset=offset):
                     self.positions.advance(channel, source, offset)
-                case Activated(room=room, offset=offset, request=request):
-                    self.positions.advance(channel, source, offset - 1)
-                    self.activation.activated(RoomId(room), partition, request)
-                case TookOver():
-                    self.activation.took_over(channel, partition, item, now=self._clock())
                 case OperatorMessage(offset=offset):
                     if self.positions.advance(channel, source, offset):
                         self._broadcast(item)
+                case Replayed():
+                    self._replay(item, partition)
+                case _:
+                    self._activate(item, channel, partition, source)
+        for member, room in self.catching_up.settle(channel):
+            self._enter(member, room)
 
-    def _route(self, update: Routed) -> None:
-        self.counts.updates += 1
-        members = (
-            self._audience(update.rooms) if update.user is None else self._private_audience(update.rooms, update.user)
-        )
-        if members:
-            self._send(members, text_frame(update.body))
+    def _activate(self, item: Activated | Began | TookOver, channel: str, partition: int, source: Source) -> None:
+        now = self._clock()
+        match item:
+            case Activated(room=room, offset=offset, request=request):
+                self.positions.advance(channel, source, offset - 1)
+                self.activation.activated(RoomId(room), partition, request)
+                self.catching_up.activated(request, partition, offset, now=now)
+            case Began():
+                self.catching_up.began(item, partition, now=now)
+            case TookOver(offset=offset):
+                source.progress = offset - 1
+                self.activation.took_over(channel, partition, item, now=now)
+
+    def _route(self, update: Routed, channel: str, partition: int, source: Source, *, fresh: bool) -> None:
+        if fresh:
+            self.counts.updates += 1
+        else:
+            self.counts.repeats += 1
+        plain = fresh and update.user is None and not source.recovering and not self.catching_up.rooms
+        members = self._audience(update.rooms) if plain else self._chosen(update, partition, source, fresh=fresh)
+        if not members:
+            return
+        frame = text_frame(update.body)
+        if update.key is not None and channel in STATE_CHANNELS:
+            self._entities[id(frame)] = Entity(channel, partition, update.key, update.offset)
+        self._send(members, frame)
 
     def _audience(self, room_ids: Sequence[str]) -> Collection[Member]:
+        """Everybody in the rooms."""
         rooms = self._rooms
         if len(room_ids) == 1:
             here = rooms.get(RoomId(room_ids[0]))
@@ -175,17 +207,32 @@ class Hub:
                 found.update(here.members)
         return found
 
-    def _private_audience(self, room_ids: Sequence[str], user: str) -> Collection[Member]:
-        """Only the user's own connections, and those that asked for this user by name, which was permitted when they subscribed."""
-        own = self._users.get(user, set())
+    def _chosen(self, update: Routed, partition: int, source: Source, *, fresh: bool) -> Collection[Member]:
+        """The same where not everybody may have it: private updates, repeats, rooms that recover, connections that catch up."""
         found: dict[Member, None] = {}
-        for room_id in room_ids:
-            here = self._rooms.get(RoomId(room_id))
-            if here is None:
+        for room_id in map(RoomId, update.rooms):
+            if source.recovering and self.activation.is_recovering(room_id, partition):
                 continue
-            named = here.room.filter.user_id == user
-            found.update((member, None) for member in (here.members if named else own) if member in here.members)
+            if fresh and (here := self._rooms.get(room_id)) is not None:
+                found.update(dict.fromkeys(self._permitted(here, update.user)))
+            if room_id in self.catching_up.rooms:
+                found.update(dict.fromkeys(self.catching_up.live(room_id, partition, update.offset, update.user)))
         return found
+
+    def _permitted(self, here: HubRoom, user: str | None) -> Iterable[Member]:
+        if user is None or here.room.filter.user_id == user:
+            return here.members
+        return (member for member in self._users.get(user, ()) if member in here.members)
+
+    def _replay(self, item: Replayed, partition: int) -> None:
+        found = dict.fromkeys(self.catching_up.replayed(item, partition, now=self._clock()))
+        for room_id, request in item.answers:
+            if self.activation.recovered(RoomId(room_id), partition, request, item.offset):
+                if (here := self._rooms.get(RoomId(room_id))) is not None:
+                    found.update(dict.fromkeys(self._permitted(here, item.user)))
+                found.update(dict.fromkeys(self.catching_up.live(RoomId(room_id), partition, item.offset, item.user)))
+        if found:
+            self._send(found, text_frame(item.body))
 
     def _send(self, members: Collection[Member], frame: bytes) -> None:
         touched = self._touched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from common.events import Interest, SlotTaken
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
@@ -41,7 +41,15 @@ class InterestRecords:
         """The slot is another gateway's: nothing of it is ours to take back."""
         self._lease = None
 
-    def want(self, room: Room, request: int) -> None:
+    def want(
+        self,
+        room: Room,
+        request: int,
+        *,
+        since: Mapping[int, int] | None = None,
+        stream: str | None = None,
+        snapshot: bool = False,
+    ) -> None:
         if self._lease is None:
             return
         slot, epoch = self._lease
@@ -53,6 +61,9 @@ class InterestRecords:
             channel=room.channel,
             filter=room.filter.to_json(),
             request=request,
+            since=dict(since) if since is not None else None,
+            stream=stream,
+            snapshot=snapshot,
         )
 
         def acknowledged(partition: int, offset: int) -> None:

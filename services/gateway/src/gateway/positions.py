@@ -16,6 +16,8 @@ class Source:
     """One partition of a channel. -1 is "nothing yet"."""
 
     position: int = -1
+    progress: int = -1
+    """How far the present owner has come."""
     told: int = -1
     """Highest progress that heartbeats may tell."""
     generation: int = -1
@@ -68,6 +70,7 @@ class Positions:
     def advance(self, channel: str, source: Source, offset: int) -> bool:
         """The owner has routed up to `offset`. False when that is a repeat."""
         new = offset > source.position
+        source.progress = offset
         if new:
             source.position = offset
         if not source.recovering and offset > source.told:
@@ -79,6 +82,19 @@ class Positions:
         """One room more (1) or less (-1) is being asked for again on this partition."""
         self.source(channel, partition).recovering += change
 
+    def position(self, channel: str, partition: int) -> int:
+        return self.source(channel, partition).position
+
+    def epoch(self, channel: str) -> str:
+        """Epoch of the channel's stream, empty while nothing is known of it."""
+        stream = self._streams.get(channel)
+        return stream.epoch if stream is not None else ""
+
+    def is_level(self, channel: str) -> bool:
+        """Whether the present owners have come as far as any before them: nothing is repeated any more."""
+        stream = self._streams.get(channel)
+        return stream is not None and all(source.progress >= source.position for source in stream.sources.values())
+
     def cursor(self, channel: str) -> str:
         stream = self._streams.get(channel)
         if stream is None:
@@ -88,6 +104,17 @@ class Positions:
                 stream.epoch, {partition: source.told for partition, source in stream.sources.items()}
             )
         return stream.text
+
+    def joining_cursor(self, channel: str) -> str:
+        """Where a connection stands that joins now: at the positions, for what is repeated below them is not for it."""
+        stream = self._streams.get(channel)
+        if stream is None:
+            return cursor_text("", {})
+        return cursor_text(stream.epoch, {partition: source.position for partition, source in stream.sources.items()})
+
+    def channel_of(self, epoch: str) -> str | None:
+        """The channel whose stream has this epoch, where it is known here."""
+        return next((channel for channel, stream in self._streams.items() if stream.epoch == epoch), None)
 
     def clear(self) -> None:
         """The slot was lost: another one has its own deliveries, from another place on."""

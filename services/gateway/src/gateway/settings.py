@@ -58,6 +58,14 @@ class GatewaySettings(CommonSettings):
     gateway_outbox_bytes: int = Field(
         1024 * 1024, ge=1024, description="bytes that may wait for one slow connection (4003)"
     )
+    gateway_replay_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024,
+        description="bytes that may wait for a connection while it gets a replay or a snapshot",
+    )
+    gateway_replay_timeout: Duration = Field(
+        seconds("30s"), description="a replay of which nothing was heard for this long fails"
+    )
     gateway_drain_timeout: Duration = Field(
         seconds("10s"), description="longest time from SIGTERM to the end of the last socket"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from common.clock import Clock
-from gateway.activation import Activation
 from gateway.authentication import Authentication
 from gateway.connections import WHEEL_GRANULARITY_SECONDS, Connections
+from gateway.hub import Hub
 from gateway.statistics import Statistics
 
 _SAMPLE_SECONDS = 1.0
@@ -17,13 +17,13 @@ class Ticker:
     def __init__(
         self,
         connections: Connections,
-        activation: Activation,
+        hub: Hub,
         authentication: Authentication,
         statistics: Statistics,
         clock: Clock,
     ) -> None:
         self._connections = connections
-        self._activation = activation
+        self._hub = hub
         self._authentication = authentication
         self._statistics = statistics
         self._clock = clock
@@ -35,7 +35,8 @@ class Ticker:
             await asyncio.sleep(WHEEL_GRANULARITY_SECONDS)
             now = self._clock.monotonic()
             self._connections.tick()
-            self._activation.tick(now)
+            self._hub.activation.tick(now)
+            self._hub.catching_up.tick(now)
             self._authentication.tick()
             if now - sampled >= _SAMPLE_SECONDS:
                 sampled = now

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,13 +22,15 @@ from common.errors import ErrorCode
 from common.events import Decision
 from common.identifiers import new_connection_id
 from common.rooms import Room
+from gateway.catching import CatchUp as CatchingConnection
 from gateway.handshake import Handshake, read_handshake
-from gateway.outbox import Outbox
+from gateway.outbox import Entity, Outbox
 from gateway.protocol import replies
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.effects import (
     Abort,
     CancelJoin,
+    CatchUp,
     Close,
     Effect,
     Join,
@@ -42,6 +44,7 @@ from gateway.protocol.effects import (
 from gateway.protocol.frames import PING, text_frame
 from gateway.protocol.replies import Notice
 from gateway.protocol.session import Session, State
+from gateway.replaying import Replaying
 
 if TYPE_CHECKING:
     from gateway.activation import Waiting
@@ -62,6 +65,7 @@ class WebSocket(asyncio.Protocol):
         "_transport",
         "_waiting",
         "address",
+        "catching_up",
         "close_code",
         "frames",
         "sent",
@@ -73,10 +77,11 @@ class WebSocket(asyncio.Protocol):
         self._protocol: Protocol = ServerProtocol(max_size=connections.profile.limits.message_bytes, logger=_LOGGER)
         self._outbox: Outbox | None = None
         self._parts: list[bytes] | None = None
-        self._waiting: dict[int, Waiting] | None = None
+        self._waiting: dict[int, Waiting | Room] | None = None
         self.session: Session | None = None
         self.frames: list[bytes] = []
         self.sent = 0
+        self.catching_up = 0
         self.address = ""
         self.close_code: int = CloseCode.ABNORMAL
 
@@ -129,7 +134,7 @@ class WebSocket(asyncio.Protocol):
     def user(self) -> str | None:
         return self.session.user if self.session is not None else None
 
-    def flush(self) -> None:
+    def flush(self, entities: Mapping[int, Entity]) -> None:
         frames = self.frames
         count = len(frames)
         if not count:
@@ -137,13 +142,19 @@ class WebSocket(asyncio.Protocol):
         try:
             if self._outbox is None:
                 self._transport.write(frames[0] if count == 1 else b"".join(frames))
-            elif not self._outbox.extend(frames):
-                self._overflow()
+            else:
+                self._queue(self._outbox, frames, entities)
             self.sent += count
         except Exception:  # noqa: BLE001 - whatever it is, it must not reach the others
             # One connection's trouble is its own: the others of this fan-out get theirs.
             self._connections.send_failed(self, count)
         frames.clear()
+
+    def _queue(self, outbox: Outbox, frames: Iterable[bytes], entities: Mapping[int, Entity]) -> None:
+        if self.catching_up:
+            outbox.allow(self._connections.replay_bytes)
+        if not outbox.extend(frames, entities):
+            self._overflow()
 
     def _overflow(self) -> None:
         metrics.gateway_slow_consumers_total.inc()
@@ -261,13 +272,13 @@ class WebSocket(asyncio.Protocol):
         self._outbox = None
         self.frames = []
         for waiting in (self._waiting or {}).values():
-            self._connections.hub.activation.cancel(waiting)
+            self._give_up(waiting)
         self._waiting = None
         self._connections.hub.unregister(self, session.rooms.values())
 
     # Effects --------------------------------------------------------------------------------------------------------
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:  # noqa: C901 - flat, one case an effect
+    def carry_out(self, effects: Iterable[Effect]) -> None:  # noqa: C901, PLR0912 - flat, one case an effect
         """Do what the session wants, in order."""
         for effect in effects:
             match effect:
@@ -279,6 +290,8 @@ class WebSocket(asyncio.Protocol):
                     self._write(PING)
                 case Join(ticket=ticket, rooms=rooms):
                     self._join(ticket, rooms)
+                case CatchUp():
+                    self._catch_up(effect)
                 case CancelJoin(ticket=ticket):
                     self._cancel_join(ticket)
                 case Leave(room=room):
@@ -293,6 +306,11 @@ class WebSocket(asyncio.Protocol):
                     self._close(code, reason)
                 case Abort():
                     self.abort()
+
+    def _answer(self, effects: Iterable[Effect]) -> None:
+        """What came of a subscribe; a connection that is being closed is told no more."""
+        if self.session is not None and self.session.state is State.READY:
+            self.carry_out(effects)
 
     def fail(self, code: CloseCode, error: ErrorCode, message: str, *, retryable: bool = False) -> None:
         """Say why, then close."""
@@ -319,11 +337,11 @@ class WebSocket(asyncio.Protocol):
     def _write(self, frame: bytes) -> None:
         if self.frames:
             # A cursor in the reply counts the updates of this tick as sent.
-            self.flush()
+            self.flush({})
         if self._outbox is None:
             self._transport.write(frame)
-        elif not self._outbox.extend((frame,)):
-            self._overflow()
+        else:
+            self._queue(self._outbox, (frame,), {})
 
     def _decided(self, decision: Decision) -> None:
         session = self.session
@@ -355,7 +373,7 @@ class WebSocket(asyncio.Protocol):
         done = partial(self._joined, ticket, rooms, self._connections.now())
         failed = partial(self._join_failed, ticket)
         waiting = self._connections.hub.join(self, rooms, done=done, failed=failed)
-        if self.session is not None and self.session.pending and ticket in self.session.pending:
+        if self.session is not None and ticket in (self.session.subscriptions.pending or ()):
             self._waiting = {**(self._waiting or {}), ticket: waiting}
 
     def _joined(self, ticket: int, rooms: Sequence[Room], asked_at: float) -> None:
@@ -363,20 +381,52 @@ class WebSocket(asyncio.Protocol):
         metrics.gateway_activation_seconds.observe(self._connections.now() - asked_at)
         if self.session is not None:
             fresh = [room for room in rooms if room.id not in self.session.rooms]
-            self.carry_out(self.session.joined(ticket))
+            self._answer(self.session.subscriptions.joined(ticket))
             self._connections.subscribed(self.session, fresh)
 
     def _join_failed(self, ticket: int, message: str) -> None:
         self._forget_waiting(ticket)
         if self.session is not None:
-            self.carry_out(self.session.join_failed(ticket, message))
+            self._answer(self.session.subscriptions.failed(ticket, None, ErrorCode.UNAVAILABLE, message))
 
     def _cancel_join(self, ticket: int) -> None:
         waiting = self._forget_waiting(ticket)
         if waiting is not None:
+            self._give_up(waiting)
+
+    def _give_up(self, waiting: Waiting | Room) -> None:
+        if isinstance(waiting, Room):
+            self._connections.hub.leave(self, waiting)
+        else:
             self._connections.hub.activation.cancel(waiting)
 
-    def _forget_waiting(self, ticket: int) -> Waiting | None:
+    def _catch_up(self, effect: CatchUp) -> None:
+        self._waiting = {**(self._waiting or {}), effect.ticket: effect.room}
+        had = dict(effect.since.offsets) if effect.since is not None else {}
+        listener = Replaying(self, effect.ticket, effect.room)
+        self._connections.hub.catch_up(
+            CatchingConnection(self, effect.room, effect.since, effect.snapshot, listener, had)
+        )
+
+    def catch_up_begun(self, ticket: int, room: Room) -> None:
+        self._forget_waiting(ticket)
+        if self.session is not None:
+            fresh = room.id not in self.session.rooms
+            self._answer(self.session.subscriptions.begun(ticket))
+            self._connections.subscribed(self.session, (room,) if fresh else ())
+
+    def catch_up_failed(
+        self, ticket: int, room: Room, code: ErrorCode, message: str, *, oldest: str | None = None
+    ) -> None:
+        """The hub has let the room go already."""
+        self._forget_waiting(ticket)
+        if self.session is not None:
+            held = room.id in self.session.rooms
+            self._answer(self.session.subscriptions.failed(ticket, room.id, code, message, oldest=oldest))
+            if held:
+                self._connections.unsubscribed(self.session, room)
+
+    def _forget_waiting(self, ticket: int) -> Waiting | Room | None:
         waiting = self._waiting.pop(ticket, None) if self._waiting else None
         if not self._waiting:
             self._waiting = None

@@ -38,7 +38,14 @@ class Talk:
         self.timing = timing or Timing()
         self.moved = 0
         """How far the channels' cursors have come."""
-        profile = Profile(self.timing, limits or Limits(), lambda api_key: hash_api_key(api_key, PEPPER), self._cursor)
+        profile = Profile(
+            self.timing,
+            limits or Limits(),
+            hash_key=key_hash,
+            cursor=self._cursor,
+            joining_cursor=self._cursor,
+            check_cursor=lambda _channel, _cursor: None,
+        )
         self.session = Session(ConnectionId("c1"), profile, now=self.clock.monotonic())
         self.effects: list[Effect] = []
 
@@ -61,10 +68,10 @@ class Talk:
         return self._keep(self.session.decided(decision, now=now, now_ms=now_ms))
 
     def joined(self, ticket: int) -> Sequence[Effect]:
-        return self._keep(self.session.joined(ticket))
+        return self._keep(self.session.subscriptions.joined(ticket))
 
     def join_failed(self, ticket: int) -> Sequence[Effect]:
-        return self._keep(self.session.join_failed(ticket, "no answer"))
+        return self._keep(self.session.subscriptions.failed(ticket, None, ErrorCode.UNAVAILABLE, "no answer"))
 
     def revoked(self) -> Sequence[Effect]:
         now = self.clock.monotonic()

@@ -120,7 +120,7 @@ class Conversation(RuleBasedStateMachine):
     def rooms_follow_replies(self):
         if hasattr(self, "talk") and not self.closed:
             assert set(self.talk.session.rooms) == self.rooms
-            assert set(self.talk.session.pending or {}) == set(self.tickets)
+            assert set(self.talk.session.subscriptions.pending or {}) == set(self.tickets)
             assert len(self.rooms) <= 3
 
 

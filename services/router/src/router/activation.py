@@ -6,39 +6,68 @@ order in which it became true.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common import metrics
-from common.channels import SYSTEM, Channel
+from common.channels import STATE_CHANNELS, SYSTEM, Channel
 from common.deliveries import Activated, Item, Progress, TookOver
-from common.identifiers import Generation, RoomId, Slot
+from common.identifiers import FencingEpoch, Generation, RoomId, Slot
 from router.commits import Commits, Tick
-from router.interest import InterestFold, Wanted
+from router.interest import InterestFold, Past, Taken, Wanted
 from router.lanes import Origin
+from router.latest import Latest
 from router.outgoing import Outgoing
+from router.recent import Recent
+from router.replay import Ask
 from router.routing import DeadLetter, Routes, SourceRecord, route_broadcasts, route_updates
 from router.sources import Source
 
 
-@dataclass(slots=True)
+def new_recent(first: int) -> Recent:
+    """A ring within the default bounds (`router.settings`)."""
+    return Recent(first, limit=20_000, limit_bytes=32 * 1024 * 1024)
+
+
+@dataclass(slots=True, eq=False)
 class Owned:
-    """A partition of ours. `next` is the offset to be routed next, `told` the highest progress told to all."""
+    """A partition of ours. `next` is the offset to be routed next, `told` the highest progress told to all.
+
+    `latest` is there for state channels only.
+    """
 
     generation: Generation
     next: int
     told: int
+    recent: Recent
+    latest: Latest | None
+
+    def keep(self, routes: Routes, end: int) -> None:
+        """What was routed, for those who will ask for it."""
+        self.next = end
+        self.recent.add(routes.entries)
+        if self.latest is not None:
+            self.latest.route(routes.entries, routes.removals, end)
 
 
 class Ownership:
-    """The partitions that this router owns, and all that it says about them."""
+    """The partitions that this router owns, and all that it says about them. `recent(first)` makes a ring of recent updates."""
 
-    def __init__(self, fold: InterestFold, outgoing: Outgoing, commits: Commits[Source]) -> None:
+    def __init__(
+        self,
+        fold: InterestFold,
+        outgoing: Outgoing,
+        commits: Commits[Source],
+        *,
+        recent: Callable[[int], Recent] = new_recent,
+    ) -> None:
         self._fold = fold
         self._outgoing = outgoing
         self._commits = commits
+        self._new_recent = recent
         self._owned: dict[Source, Owned] = {}
-        self._awaited: dict[Source, dict[tuple[Slot, RoomId], Wanted]] = {}
+        self._kept: dict[Source, tuple[str, int, Recent]] = {}
+        self._awaited: dict[Source, dict[tuple[Slot, RoomId, int], Wanted]] = {}
 
     @property
     def sources(self) -> Collection[Source]:
@@ -48,32 +77,81 @@ class Ownership:
         """These are about to be taken: interest that comes meanwhile is answered then."""
         self._awaited.update({source: {} for source in sources})
 
-    def take(self, source: Source, generation: Generation, start: int) -> None:
-        """Own a partition from offset `start` on, and tell every live slot. Call when interest is read to its end."""
-        self._owned[source] = Owned(generation, start, start - 1)
+    def owned(self) -> Mapping[Source, Owned]:
+        """Those that we own now."""
+        return dict(self._owned)
+
+    def stream(self, source: Source) -> str:
+        """The epoch of the source's stream."""
+        return self._fold.streams.get(source[0], "")
+
+    def take(self, source: Source, generation: Generation, start: int) -> Sequence[Ask]:
+        """Own a partition from offset `start` on, and tell every live slot. Call when interest is read to its end.
+
+        Returns what was asked of its past meanwhile.
+        """
+        latest = Latest(start) if source[0] in STATE_CHANNELS else None
+        self._owned[source] = Owned(generation, start, start - 1, self._recent(source, start), latest)
         metrics.router_takeovers_total.inc()
         metrics.router_partitions.set(len(self._owned))
         for slot in self._fold.live():
             self._outgoing.add(slot, self._origin(source), [TookOver(start, dict(self._fold.read))])
-        for wanted in self._awaited.pop(source, {}).values():
-            self._answer(source, wanted)
+        awaited = self._awaited.pop(source, {}).values()
+        return [ask for wanted in awaited if (ask := self._answer(source, wanted)) is not None]
 
     def drop(self, sources: Iterable[Source]) -> None:
         """These are ours no more, and none is expected."""
         for source in list(sources):
-            self._owned.pop(source, None)
+            owned = self._owned.pop(source, None)
+            if owned is not None:
+                self._kept[source] = self.stream(source), owned.next, owned.recent
         self._awaited.clear()
         metrics.router_partitions.set(len(self._owned))
 
-    def activate(self, wanted: Sequence[Wanted]) -> None:
-        """Answer interest: from here on every update of our partitions of the channel is routed to the room."""
-        for each in wanted:
+    def answer(self, records: Iterable[Wanted | Taken]) -> Sequence[tuple[Source, Ask]]:
+        """Answer interest. Returns what cannot be answered at once: what is asked of the past, of each partition of ours."""
+        asks: list[tuple[Source, Ask]] = []
+        for each in records:
+            if isinstance(each, Taken):
+                self._tell_all(each.slot)
+                continue
             for source, awaited in self._awaited.items():
                 if source[0] == each.channel:
-                    awaited[each.slot, each.room] = each
-            for source in self._owned:
-                if source[0] == each.channel:
-                    self._answer(source, each)
+                    # A room's latest plain record speaks for those before; what is asked of the past is each for itself.
+                    awaited[each.slot, each.room, each.request if each.past is not None else 0] = each
+            mine = [source for source in self._owned if source[0] == each.channel]
+            asks += [(source, ask) for source in mine if (ask := self._answer(source, each)) is not None]
+        return asks
+
+    def _answer(self, source: Source, wanted: Wanted) -> Ask | None:
+        """At once, or return what is asked of the past; nothing for a holder of the slot who is none any more."""
+        if not self.is_held(wanted.slot, wanted.epoch):
+            return None
+        if wanted.past is not None:
+            return ask_of(wanted, wanted.past, source[1])
+        self._outgoing.add(wanted.slot, self._origin(source), [self.activated(self._owned[source], wanted)])
+        return None
+
+    @staticmethod
+    def activated(owned: Owned, asked: Wanted | Ask) -> Activated:
+        """From here on every update of the partition is routed to the room: to be sent before the next is routed."""
+        metrics.router_activations_total.inc()
+        room = asked.room if isinstance(asked, Wanted) else asked.room.id
+        return Activated(room, owned.next, asked.request)
+
+    def tell(self, source: Source, slot: Slot, epoch: FencingEpoch, items: list[Item]) -> None:
+        """Tell a slot something of a partition of ours, unless it has another holder since `epoch`."""
+        if self.is_held(slot, epoch):
+            self._outgoing.add(slot, self._origin(source), items)
+
+    def is_held(self, slot: Slot, epoch: FencingEpoch) -> bool:
+        """Whether the slot has no newer holder."""
+        return self._fold.epoch(slot) == epoch
+
+    def _tell_all(self, slot: Slot) -> None:
+        """A slot with a new gateway is told at once how far all our partitions have come."""
+        for source, owned in self._owned.items():
+            self._outgoing.add(slot, self._origin(source), [Progress(owned.next - 1)])
 
     def tell_progress(self) -> None:
         """Tell how far each partition has come that moved since this was called last, to slots with rooms of its channel."""
@@ -95,7 +173,8 @@ class Ownership:
             if owned is None or not new:
                 continue
             routes = self._routes(source, new)
-            owned.next = ends[source] = new[-1].offset + 1
+            ends[source] = new[-1].offset + 1
+            owned.keep(routes, ends[source])
             for slot, items in routes.items.items():
                 told.setdefault(slot, []).append((self._origin(source), items))
             letters += [_letter(source, record, reason) for record, reason in routes.dead]
@@ -107,11 +186,6 @@ class Ownership:
                 self._outgoing.add(slot, origin, items, tick=tick if n == len(runs) else None)
         return tick, letters
 
-    def _answer(self, source: Source, wanted: Wanted) -> None:
-        answer = Activated(wanted.room, self._owned[source].next, wanted.request)
-        self._outgoing.add(wanted.slot, self._origin(source), [answer])
-        metrics.router_activations_total.inc()
-
     def _routes(self, source: Source, records: Sequence[SourceRecord]) -> Routes:
         name, partition = source
         if name == SYSTEM:
@@ -122,9 +196,16 @@ class Ownership:
         metrics.router_matched_rooms_total.inc(routes.matched)
         return routes
 
+    def _recent(self, source: Source, start: int) -> Recent:
+        """The ring from when we owned the partition before, where nothing was routed since."""
+        stream, upto, recent = self._kept.pop(source, ("", -1, None))
+        if recent is not None and (stream, upto) == (self.stream(source), start):
+            return recent
+        return self._new_recent(start)
+
     def _origin(self, source: Source) -> Origin:
         name, partition = source
-        return Origin(name, partition, self._owned[source].generation, self._fold.streams.get(name, ""))
+        return Origin(name, partition, self._owned[source].generation, self.stream(source))
 
     def _interested(self, name: str) -> Iterable[Slot]:
         return self._fold.live() if name == SYSTEM else self._fold.index.channel(Channel(name)).slots()
@@ -133,3 +214,9 @@ class Ownership:
 def _letter(source: Source, record: SourceRecord, reason: str) -> DeadLetter:
     name, partition = source
     return DeadLetter(reason, name, partition, record.offset, record.key, record.value)
+
+
+def ask_of(wanted: Wanted, past: Past, partition: int) -> Ask:
+    """What a record asks of one partition."""
+    had = past.since.get(partition, -1) if past.since is not None else None
+    return Ask(wanted.slot, wanted.epoch, past.room, wanted.request, had, past.stream, past.snapshot)

@@ -20,6 +20,7 @@ from common.lifecycle import Stopping, until_stopped, wait_for
 from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
 from router.bootstrap import bootstrap
+from router.checkpoints import Checkpoints
 from router.dependencies import watch
 from router.endings import end_within
 from router.generations import Generations
@@ -108,7 +109,7 @@ class App:
     def _background(self) -> list[Awaitable[None]]:
         settings = self.settings
         work: list[Awaitable[None]] = [
-            self.interest.run(self.partitions.activate),
+            self.interest.run(self.partitions.answer),
             watch(self.readiness, "kafka", self.partitions.check),
             watch(self.readiness, "redis", self._ping),
         ]
@@ -161,7 +162,15 @@ def build(settings: RouterSettings) -> App:
         records=records,
         producer=producer,
         interest=interest,
-        partitions=Partitions(settings, kafka, fold=fold, interest=interest, generations=generations, clock=clock),
+        partitions=Partitions(
+            settings,
+            kafka,
+            fold=fold,
+            interest=interest,
+            generations=generations,
+            checkpoints=Checkpoints(redis),
+            clock=clock,
+        ),
         registry=Registry(settings, records),
         reaper=Reaper(redis, records, producer, topics, name=name, grace=grace, clock=clock),
         bridge=RedisBridge(redis, producer, topics, name=name, lease=lease),

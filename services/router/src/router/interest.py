@@ -7,7 +7,7 @@ rooms of a slot in the index are of its known epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -41,13 +41,32 @@ Change = Interest | SlotTaken | StreamCreated | Off
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What of the past is asked for: see `common.events.Interest`."""
+
+    room: Room
+    since: Mapping[int, int] | None
+    stream: str | None
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """A slot wants a room, now or still: its owners answer with an activation."""
+    """A slot wants a room, now or still: its owners answer with an activation, and before it with the past, if any."""
 
     slot: Slot
+    epoch: FencingEpoch
     room: RoomId
     channel: Channel
     request: int
+    past: Past | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A slot has a gateway that is to be told how far our partitions have come."""
+
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +121,8 @@ class InterestFold:
         for held in (self.read, self.streams, self.holders):
             held.clear()
 
-    def apply(self, change: Change) -> Wanted | None:
-        """Take what a record says. Returns what is to be activated, also for a room that is on already.
+    def apply(self, change: Change) -> Wanted | Taken | None:
+        """Take what a record says. Returns what is to be answered, also for a room that is on already.
 
         Raises `UnreadableInterest` when a filter is none.
         """
@@ -111,7 +130,8 @@ class InterestFold:
             case Interest():
                 return self._want(change)
             case SlotTaken():
-                self._take(change.slot, Holder(change.epoch, change.gateway))
+                taken = self._take(change.slot, Holder(change.epoch, change.gateway))
+                return Taken(change.slot) if taken and change.gateway is not None else None
             case StreamCreated():
                 self.streams[change.channel] = change.epoch
             case Off():
@@ -119,14 +139,15 @@ class InterestFold:
                     self.index.remove(change.slot, change.room)
         return None
 
-    def _take(self, slot: Slot, holder: Holder) -> None:
-        """A slot has a holder, or none: what older ones wanted is void."""
+    def _take(self, slot: Slot, holder: Holder) -> bool:
+        """A slot has a holder, or none: what older ones wanted is void. False where a newer one is known."""
         known = self.holders.get(slot)
         if known is not None and known.epoch > holder.epoch:
-            return
+            return False
         if holder.gateway is None or (known is not None and known.epoch < holder.epoch):
             self.index.forget(slot)
         self.holders[slot] = holder
+        return True
 
     def _want(self, interest: Interest) -> Wanted | None:
         known = self.holders.get(interest.slot)
@@ -138,8 +159,11 @@ class InterestFold:
             raise UnreadableInterest(error.message) from error
         if known is None or known.epoch < interest.epoch:
             self._take(interest.slot, Holder(interest.epoch, interest.gateway))
-        self.index.add(interest.slot, Room(interest.room, interest.channel, chosen))
-        return Wanted(interest.slot, interest.room, interest.channel, interest.request)
+        room = Room(interest.room, interest.channel, chosen)
+        self.index.add(interest.slot, room)
+        asks = interest.since is not None or interest.snapshot
+        past = Past(room, interest.since, interest.stream, interest.snapshot) if asks else None
+        return Wanted(interest.slot, interest.epoch, interest.room, interest.channel, interest.request, past)
 
     @staticmethod
     def _is_void(epoch: FencingEpoch, known: Holder) -> bool:

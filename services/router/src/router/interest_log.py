@@ -16,7 +16,7 @@ from common.events import StreamCreated
 from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics, stream_key
-from router.interest import InterestFold, UnreadableInterest, Wanted, read_interest
+from router.interest import InterestFold, Taken, UnreadableInterest, Wanted, read_interest
 from router.outgoing import Publisher
 
 log = get_logger("interest")
@@ -54,8 +54,8 @@ class InterestLog:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def run(self, wanted: Callable[[Sequence[Wanted]], None]) -> None:
-        """Read until cancelled; what is to be activated is told in the order of the records."""
+    async def run(self, answer: Callable[[Sequence[Wanted | Taken]], None]) -> None:
+        """Read until cancelled; what is to be answered is told in the order of the records."""
         assert self._consumer is not None
         backoff = Backoff()
         while True:
@@ -74,7 +74,7 @@ class InterestLog:
                     if (each := self._apply(record)) is not None
                 ]
                 metrics.router_rooms.set(len(self.fold.index))
-                wanted(found)
+                answer(found)
                 async with self._moved:
                     self._moved.notify_all()
 
@@ -122,7 +122,7 @@ class InterestLog:
         for each in partitions:
             consumer.seek(each, self.fold.read.setdefault(each.partition, 0))
 
-    def _apply(self, record: Any) -> Wanted | None:
+    def _apply(self, record: Any) -> Wanted | Taken | None:
         self.fold.read[record.partition] = record.offset + 1
         try:
             change = read_interest(record.key, record.value, record.headers)

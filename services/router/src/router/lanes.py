@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from common.deliveries import Activated, Item, OperatorMessage, Routed, Segment
+from common.deliveries import Activated, Began, Item, OperatorMessage, Replayed, Routed, Segment
 from common.identifiers import Generation
 from router.commits import Tick
 
@@ -30,10 +30,13 @@ def size_of(item: Item) -> int:
             # Joined, for adding up the lengths of 44 ids would be most of what a lane takes.
             rooms = len("".join(item.rooms)) + 2 * len(item.rooms)
             return len(item.body) + rooms + len(item.key or b"") + 4 * len(item.user or "") + 48
+        case Replayed():
+            answers = sum([len(room) for room, _request in item.answers]) + 12 * len(item.answers)
+            return len(item.body) + answers + len(item.key or b"") + 4 * len(item.user or "") + 48
         case OperatorMessage():
             return len(item.body) + 64
-        case Activated():
-            return len(item.room) + 32
+        case Activated() | Began():
+            return len(item.room) + 48
         case _:
             return 512
 

@@ -80,9 +80,10 @@ class Outgoing:
             self._sendable[slot] = None
             self._work.set()
 
-    async def room(self) -> None:
-        """Return once there is room for more. Safe to cancel."""
-        while self._bytes > self._limit:
+    async def room(self, limit: int | None = None) -> None:
+        """Return once there is room for more: at most `limit` bytes wait, or as many as may. Safe to cancel."""
+        most = self._limit if limit is None else limit
+        while self._bytes > most:
             self._moved.clear()
             await self._moved.wait()
 

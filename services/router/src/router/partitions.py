@@ -21,19 +21,23 @@ from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition
 from common.lifecycle import Stopping, pause, wait_for
 from common.logs import describe, get_logger
 from router.activation import Ownership
+from router.checkpoints import Checkpoints
 from router.commits import Tick
 from router.committer import Committer
 from router.dead_letters import send_dead_letter
 from router.dependencies import NotYet
 from router.endings import end_within
 from router.generations import Generations
-from router.interest import InterestFold, Wanted
+from router.interest import InterestFold, Taken, Wanted
 from router.interest_log import InterestLog
 from router.membership import Membership
 from router.outgoing import Outgoing
+from router.past import Past
+from router.recent import Recent
+from router.replay import Ask
 from router.routing import SourceRecord
 from router.settings import RouterSettings
-from router.sources import Sources
+from router.sources import Source, Sources
 from router.takeover import starting_offsets
 
 log = get_logger("partitions")
@@ -52,6 +56,7 @@ class Partitions:
         fold: InterestFold,
         interest: InterestLog,
         generations: Generations,
+        checkpoints: Checkpoints,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -69,7 +74,10 @@ class Partitions:
             clock=clock,
             pending_bytes=settings.router_pending_bytes,
         )
-        self._ownership = Ownership(fold, self._outgoing, self._committer.commits)
+        self._ownership = Ownership(fold, self._outgoing, self._committer.commits, recent=self._new_recent)
+        self._past = Past(
+            settings, kafka, ownership=self._ownership, outgoing=self._outgoing, checkpoints=checkpoints, clock=clock
+        )
         self._backoff = Backoff()
         self._joined = False
         self._renewed: Sequence[str] = ()
@@ -81,9 +89,9 @@ class Partitions:
         """The topics of these channels were made just now: their offsets begin anew, and so must their cursors."""
         self._renewed = tuple(channels)
 
-    def activate(self, wanted: Sequence[Wanted]) -> None:
+    def answer(self, records: Sequence[Wanted | Taken]) -> None:
         """Answer newly read interest."""
-        self._ownership.activate(wanted)
+        self._past.ask(self._ownership.answer(records))
 
     async def check(self) -> None:
         """Raises `NotYet` until partitions are taken over for the first time, later `KafkaError` when the broker is away."""
@@ -108,7 +116,8 @@ class Partitions:
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop` is set, then finish what was begun, commit and leave the group."""
         interval = self._settings.router_commit_interval.total_seconds()
-        work = (self._outgoing.run(), self._committer.run(self._group.consumer, interval), self._tell_progress())
+        committing = self._committer.run(self._group.consumer, interval)
+        work = (self._outgoing.run(), committing, self._tell_progress(), self._past.run())
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(each) for each in work]
             try:
@@ -122,9 +131,10 @@ class Partitions:
 
     async def _give_up(self, revoked: Collection[TopicPartition]) -> None:
         """Route nothing more, let what was routed be acknowledged, and commit."""
-        self._ownership.drop(list(self._ownership.sources))
+        owned = self._past.drop()
         if revoked:
             await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
+            await self._past.keep(owned)
         self._committer.reset(map(self._sources.source, revoked))
 
     def _hold(self, assigned: Collection[TopicPartition]) -> None:
@@ -189,17 +199,19 @@ class Partitions:
     async def _take_over(self) -> None:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
         assigned = self._group.assigned
-        starts = await starting_offsets(self._group.consumer, assigned)
+        starts = await starting_offsets(self._group.consumer, assigned, self._past.end_of)
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
         await self._interest.ensure_streams(self._producer, self._renewed)
         self._renewed = ()
         if assigned is not self._group.assigned or self._failure is not None:
             return
+        asks: list[tuple[Source, Ask]] = []
         for partition, start in starts.items():
             source = self._sources.source(partition)
             self._group.consumer.seek(partition, start)
-            self._ownership.take(source, generations[source], start)
+            asks += [(source, ask) for ask in self._ownership.take(source, generations[source], start)]
+        self._past.taken(asks)
         self._group.resume()
         self._joined = True
         self._backoff.reset()
@@ -212,7 +224,7 @@ class Partitions:
         """A delivery may be lost: take our partitions again, under new generations, from what is committed."""
         log.warning("deliveries_failed", **describe(error))
         self._outgoing.restart(None)
-        self._ownership.drop(list(self._ownership.sources))
+        self._past.drop()
         self._committer.reset()
         self._group.hold()
         await pause(self._backoff.next(), stop)
@@ -223,13 +235,19 @@ class Partitions:
         self._failure = None
 
     async def _leave(self) -> None:
-        self._ownership.drop(list(self._ownership.sources))
+        owned = self._past.drop()
         if self._failure is None:
             await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
+        await self._past.keep(owned)
         await asyncio.gather(
+            end_within(_SETTLE_SECONDS, "history", self._past.stop()),
             self._group.leave(),
             end_within(_SETTLE_SECONDS, "producer", self._producer.stop()),
         )
+
+    def _new_recent(self, first: int) -> Recent:
+        settings = self._settings
+        return Recent(first, limit=settings.router_recent_updates, limit_bytes=settings.router_recent_bytes)
 
     async def _tell_progress(self) -> None:
         while True:

@@ -15,6 +15,8 @@ from common.errors import InvalidUpdate
 from common.identifiers import Slot
 from common.updates import MAX_UPDATE_BYTES, decode_update, frame_json
 from router.index import RoomsIndex
+from router.latest import Removal
+from router.recent import Entry
 
 MOST_ROOMS = 20_000
 """Of one slot that one update can be delivered to: with the largest update, what fits a record (`kafka.MAX_RECORD_BYTES`)."""
@@ -47,10 +49,12 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Routes:
-    """What came of a run of records: items in the order of offsets, and the records that could not be routed."""
+    """What came of a run of records: items in the order of offsets, the updates and removals among them, and what could not be routed."""
 
     items: defaultdict[Slot, list[Item]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[SourceRecord, str]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
     updates: int = 0
     matched: int = 0
 
@@ -82,6 +86,7 @@ def route_updates(channel: Channel, partition: int, records: Iterable[SourceReco
             routes.dead.append((record, error.message))
             continue
         routes.updates += 1
+        routes.entries.append(Entry(record.offset, record.timestamp, record.key, update))
         matches = index.match(update)
         if not matches:
             continue
@@ -119,6 +124,7 @@ def _removed(channel: Channel, record: SourceRecord, routes: Routes) -> None:
     """A null value: an entity of a state topic is no more, of which clients are told by the next snapshot."""
     if channel in STATE_CHANNELS and record.key is not None:
         routes.updates += 1
+        routes.removals.append(Removal(record.offset, record.key))
         return
     routes.dead.append((record, f"empty value: {channel.value} has events, of which none can be removed"))
 

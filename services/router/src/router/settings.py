@@ -33,6 +33,21 @@ class RouterSettings(CommonSettings):
     router_progress_interval: Duration = Field(
         seconds("1s"), description="gateways learn this often how far a partition has come"
     )
+    router_recent_updates: int = Field(
+        20_000, ge=0, description="updates of a partition kept in memory, so that a replay need not read Kafka"
+    )
+    router_recent_bytes: int = Field(
+        32 * 1024 * 1024, ge=0, description="memory of a partition for them; the oldest go first"
+    )
+    router_replay_bytes: int = Field(
+        2 * 1024 * 1024,
+        ge=64 * 1024,
+        description="replays wait while more than this is on its way to gateways, so that live updates do not",
+    )
+    router_checkpoint_interval: Duration = Field(
+        seconds("5s"),
+        description="between checkpoints of last values in Redis, from which the next owner builds its table",
+    )
     router_registry: bool = Field(True, description="whether this router writes connections and rooms to Redis")
     router_reaper: bool = Field(True, description="whether this router cleans up after dead gateways")
     router_reaper_interval: Duration = Field(seconds("1s"), description="between looks at the slots' leases")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from common.kafka import AIOKafkaConsumer, TopicPartition
 from common.logs import get_logger
 
 log = get_logger("takeover")
 
+EndOf = Callable[[TopicPartition, int], Awaitable[int]]
+
 
 async def starting_offsets(
-    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], end_of: EndOf
 ) -> Mapping[TopicPartition, int]:
     """The committed offset of each, where there is one; a first start is committed at once. Raises `KafkaError`.
+
+    `end_of(partition, least)` looks closely where a partition ends: what a broker says when asked may be too low (`router.history`).
 
     Without a committed offset the group is new: no room can have been activated on the partition, so nobody misses what is in it already,
     and a day of history must not go to live sockets. So it starts at the end, and an empty partition at 0.
@@ -24,6 +28,9 @@ async def starting_offsets(
         return {}
     committed = await asyncio.gather(*map(consumer.committed, tps))
     begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+    for tp, offset in zip(tps, committed, strict=True):
+        if offset is not None and offset > ends[tp]:
+            ends[tp] = await end_of(tp, ends[tp])
     starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in zip(tps, committed, strict=True)}
     first = {tp: starts[tp] for tp, offset in zip(tps, committed, strict=True) if offset is None}
     if first:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from common.channels import STATE_CHANNELS
+from common.cursor import Cursor, parse_cursor
 from common.errors import DefistreamError, ErrorCode, FieldError
 from common.filters import MAX_VALUES
 from common.rooms import Room, parse_room
@@ -16,7 +18,6 @@ CommandId = str | int
 MAX_ID_LENGTH = 64
 MAX_CHANNELS = 100
 MAX_KEY_LENGTH = 1024
-_NOT_YET = ("since", "snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """All rooms or none; equal ones are named once."""
+    """All rooms or none; equal ones are named once. With `since` there is one room."""
 
     id: CommandId | None
     rooms: tuple[Room, ...]
+    since: Cursor | None = None
+    snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _parse(message: Mapping[str, Any], command_id: CommandId | None, max_values:
         case "authenticate" | "auth":
             return Authenticate(command_id, _parse_key(message))
         case "subscribe":
-            return Subscribe(command_id, _parse_rooms(message, max_values))
+            return _parse_subscribe(message, command_id, max_values)
         case "unsubscribe":
             return Unsubscribe(command_id, _parse_target(message, max_values))
         case "unsubscribe_all":
@@ -150,10 +153,24 @@ def _parse_key(message: Mapping[str, Any]) -> str:
     return key
 
 
+def _parse_subscribe(message: Mapping[str, Any], command_id: CommandId | None, max_values: int) -> Subscribe:
+    rooms = _parse_rooms(message, max_values)
+    snapshot = message.get("snapshot")
+    if snapshot is not None and not isinstance(snapshot, bool):
+        raise FieldError("snapshot must be true or false", field="snapshot")
+    if message.get("since") is None:
+        since = None
+    elif len(rooms) > 1:
+        raise FieldError("a cursor is of one channel; subscribe with since to each channel alone", field="since")
+    else:
+        since = parse_cursor(message["since"])
+    if snapshot and any(room.channel not in STATE_CHANNELS for room in rooms):
+        states = ", ".join(sorted(STATE_CHANNELS))
+        raise FieldError(f"only {states} have snapshots; the other channels carry events", field="snapshot")
+    return Subscribe(command_id, rooms, since, bool(snapshot))
+
+
 def _parse_rooms(message: Mapping[str, Any], max_values: int) -> tuple[Room, ...]:
-    for name in _NOT_YET:
-        if message.get(name) not in (None, False):
-            raise FieldError(f"{name} is not available yet", field=name)
     filters = _filters(message)
     if "channels" not in message:
         return (parse_room(_required(message, "channel"), filters, max_values=max_values),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.cursor import Cursor
 from common.errors import ErrorCode
 from common.identifiers import KeyHash
 from common.rooms import Room
@@ -56,6 +57,16 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Take this room, and first what came after `since`, or the last values; answered by `Session.begun` and `caught_up`."""
+
+    ticket: int
+    room: Room
+    since: Cursor | None
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJoin:
     ticket: int
 
@@ -72,7 +83,7 @@ class Seen:
     """The connection was heard from since the last heartbeat."""
 
 
-Effect = Send | SendPing | Close | Abort | ValidateKey | Register | Join | CancelJoin | Leave | Seen
+Effect = Send | SendPing | Close | Abort | ValidateKey | Register | Join | CatchUp | CancelJoin | Leave | Seen
 
 __all__ = [
     "Abort",

@@ -88,6 +88,26 @@ def subscriptions(command_id: CommandId | None, rooms: Iterable[tuple[Room, str]
     return _answer("subscriptions", command_id, subscriptions=[_subscription(room, cursor) for room, cursor in rooms])
 
 
+def replay_end(command_id: CommandId | None, room: Room, *, count: int, cursor: str, expired: bool = False) -> bytes:
+    """Everything after the cursor that was asked with has been sent: `count` updates, up to `cursor`."""
+    return _end("replay_end", command_id, room, count, cursor, expired)
+
+
+def snapshot_end(command_id: CommandId | None, room: Room, *, count: int, cursor: str, expired: bool = False) -> bytes:
+    """`expired`: a cursor was given as well, and could not be served, so these are the last values."""
+    return _end("snapshot_end", command_id, room, count, cursor, expired)
+
+
+def _end(kind: str, command_id: CommandId | None, room: Room, count: int, cursor: str, expired: bool) -> bytes:  # noqa: PLR0917
+    extra = {"expired": True} if expired else {}
+    return _answer(kind, command_id, channel=room.channel.value, room=room.id, count=count, cursor=cursor, **extra)
+
+
+def conflated(channel: str, count: int, first: str, last: str) -> bytes:
+    """This slow connection was spared `count` superseded updates of the channel; ids of the first and the last of them."""
+    return _encode({"type": "conflated", "channel": channel, "n": count, "from": first, "to": last})
+
+
 def pong(command_id: CommandId | None, *, now_ms: int) -> bytes:
     return _answer("pong", command_id, timestamp=now_ms)
 
@@ -110,13 +130,17 @@ def error(
     field: str | None = None,
     retryable: bool = False,
     retry_after: float | None = None,
+    oldest: str | None = None,
 ) -> bytes:
+    """`oldest`: with `cursor_expired`, the earliest cursor that could be served."""
     fields: dict[str, Any] = {"code": code.value, "message": message}
     if field is not None:
         fields["field"] = field
     fields["retryable"] = retryable
     if retry_after is not None:
         fields["retryAfterMs"] = max(1, _ms(retry_after))
+    if oldest is not None:
+        fields["oldest"] = oldest
     return _answer("error", command_id, **fields)
 
 

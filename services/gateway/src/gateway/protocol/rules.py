@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.errors import ErrorCode
 from common.events import Decision
-from common.identifiers import RoomId
 from common.permissions import may_see_user, may_subscribe
 from common.rooms import Room
-from gateway.protocol.commands import CommandId, Subscribe
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A subscribe whose rooms are not active everywhere yet."""
-
-    id: CommandId | None
-    rooms: tuple[Room, ...]
+from gateway.protocol.commands import Subscribe
+from gateway.protocol.subscriptions import Subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +20,16 @@ class Refused:
 
 
 def refuse_subscribe(
-    command: Subscribe,
-    decision: Decision,
-    *,
-    held: Mapping[RoomId, Room],
-    pending: Collection[Pending],
-    most: int | None,
+    command: Subscribe, decision: Decision, held: Subscriptions, *, most: int | None
 ) -> Refused | None:
     """The first reason against it, `None` where there is none. `most` is the limit of subscriptions."""
     for room in command.rooms:
         refused = _refuse_room(room, decision)
         if refused is not None:
             return refused
-    if command.id is not None and any(each.id == command.id for each in pending):
+    if command.id is not None and held.is_answering(command.id):
         return Refused(ErrorCode.BAD_REQUEST, "a subscribe with this id is still being answered", "id")
-    if most is not None and len(_wanted(command, pending).union(held)) > most:
+    if most is not None and len(held.wanted().union(room.id for room in command.rooms)) > most:
         return Refused(ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"more than {most} subscriptions", "channel")
     return None
 
@@ -57,9 +43,3 @@ def _refuse_room(room: Room, decision: Decision) -> Refused | None:
         message = "the key may filter by its own user only; others need users:*"
         return Refused(ErrorCode.PERMISSION_DENIED, message, "filters.userId")
     return None
-
-
-def _wanted(command: Subscribe, pending: Iterable[Pending]) -> set[RoomId]:
-    wanted = {room.id for each in pending for room in each.rooms}
-    wanted.update(room.id for room in command.rooms)
-    return wanted

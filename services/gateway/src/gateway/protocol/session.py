@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from common.cursor import Cursor
 from common.errors import ErrorCode
 from common.events import Decision
 from common.identifiers import ConnectionId, KeyHash, RoomId
@@ -35,11 +36,8 @@ from gateway.protocol.commands import (
 )
 from gateway.protocol.effects import (
     Abort,
-    CancelJoin,
     Close,
     Effect,
-    Join,
-    Leave,
     Register,
     Seen,
     Send,
@@ -47,8 +45,9 @@ from gateway.protocol.effects import (
     ValidateKey,
 )
 from gateway.protocol.replies import Notice, Timing
-from gateway.protocol.rules import Pending, refuse_subscribe
+from gateway.protocol.rules import Refused, refuse_subscribe
 from gateway.protocol.schedule import Schedule
+from gateway.protocol.subscriptions import Subscriptions
 
 MAX_WAITING_COMMANDS = 32
 CLOSE_TIMEOUT_SECONDS = 5.0
@@ -73,6 +72,10 @@ class Profile:
     hash_key: Callable[[str], KeyHash]
     cursor: Callable[[str], str]
     """The cursor of a channel, as far as this gateway has delivered it."""
+    joining_cursor: Callable[[str], str]
+    """The cursor of a channel, for a connection that joins it now."""
+    check_cursor: Callable[[str, Cursor], Refused | None]
+    """Why a cursor cannot be one of the channel, where that can be seen here."""
 
 
 class Session:
@@ -87,14 +90,12 @@ class Session:
         "_profile",
         "_schedule",
         "_started",
-        "_tickets",
         "_waiting",
         "decision",
         "id",
         "key_hash",
-        "pending",
-        "rooms",
         "state",
+        "subscriptions",
     )
 
     def __init__(self, connection_id: ConnectionId, profile: Profile, *, now: float) -> None:
@@ -102,8 +103,7 @@ class Session:
         self.state = State.NEW
         self.key_hash: KeyHash | None = None
         self.decision: Decision | None = None
-        self.rooms: dict[RoomId, Room] = {}
-        self.pending: dict[int, Pending] | None = None
+        self.subscriptions = Subscriptions(profile.cursor, profile.joining_cursor)
         self._profile = profile
         self._limits = profile.limits
         self._started = now
@@ -113,11 +113,14 @@ class Session:
         self._misunderstood = 0
         self._waiting: list[bytes] | None = None
         self._command_id: CommandId | None = None
-        self._tickets = 0
 
     @property
     def user(self) -> str | None:
         return self.decision.user if self.decision is not None else None
+
+    @property
+    def rooms(self) -> dict[RoomId, Room]:
+        return self.subscriptions.rooms
 
     @property
     def limits(self) -> Limits:
@@ -233,101 +236,31 @@ class Session:
             case State.READY, Subscribe():
                 return self._subscribe(command, now)
             case State.READY, Unsubscribe():
-                return self._unsubscribe(command, now)
+                return self._changed(command.id, now) or self.subscriptions.unsubscribe(command)
             case State.READY, UnsubscribeAll():
-                return self._unsubscribe_all(command, now)
+                return self._changed(command.id, now) or self.subscriptions.unsubscribe_all(command)
             case State.READY, ListSubscriptions():
-                rooms = ((room, self._profile.cursor(room.channel.value)) for room in self.rooms.values())
-                return (Send(replies.subscriptions(command.id, rooms)),)
+                return (Send(replies.subscriptions(command.id, self.subscriptions.listed())),)
             case _:
                 return (self._error(ErrorCode.API_KEY_REQUIRED, "authenticate first", command_id=command.id),)
 
     def _subscribe(self, command: Subscribe, now: float) -> tuple[Effect, ...]:
-        pending = self.pending or {}
         decision = self.decision or Decision(allowed=False)
-        refused = refuse_subscribe(
-            command, decision, held=self.rooms, pending=pending.values(), most=self._limits.subscriptions
-        )
+        refused = refuse_subscribe(command, decision, self.subscriptions, most=self._limits.subscriptions)
+        if refused is None and command.since is not None:
+            refused = self._profile.check_cursor(command.rooms[0].channel.value, command.since)
         if refused is not None:
             return (self._error(refused.code, refused.message, command_id=command.id, field=refused.field),)
-        too_many = self._too_many_changes(command.id, now)
-        if too_many is not None:
-            return (too_many,)
-        self._tickets += 1
-        self.pending = {**pending, self._tickets: Pending(command.id, command.rooms)}
-        return (Join(self._tickets, command.rooms),)
+        return self._changed(command.id, now) or self.subscriptions.subscribe(command)
 
-    def _too_many_changes(self, command_id: CommandId | None, now: float) -> Send | None:
+    def _changed(self, command_id: CommandId | None, now: float) -> tuple[Effect, ...]:
+        """Count a subscription change; the refusal where it is one too many."""
         limit = self._limits.subscription_changes_per_minute
         if limit is None or self._changes.count(now) <= limit:
-            return None
+            return ()
         message = f"more than {limit} subscription changes a minute"
-        return self._error(
-            ErrorCode.RATE_LIMITED,
-            message,
-            command_id=command_id,
-            retryable=True,
-            retry_after=self._changes.remaining(now),
-        )
-
-    def _unsubscribe(self, command: Unsubscribe, now: float) -> tuple[Effect, ...]:
-        refusal = self._too_many_changes(command.id, now)
-        if refusal is not None:
-            return (refusal,)
-        cancelled = self._cancel(lambda room: room.id == command.room)
-        room = self.rooms.pop(RoomId(command.room), None)
-        if room is None:
-            message = "there is no such subscription"
-            return (*cancelled, self._error(ErrorCode.NOT_SUBSCRIBED, message, command_id=command.id, field="room"))
-        return (*cancelled, Leave(room), Send(replies.unsubscribed(command.id, room)))
-
-    def _unsubscribe_all(self, command: UnsubscribeAll, now: float) -> tuple[Effect, ...]:
-        refusal = self._too_many_changes(command.id, now)
-        if refusal is not None:
-            return (refusal,)
-        cancelled = self._cancel(lambda _room: True)
-        rooms = tuple(self.rooms.values())
-        self.rooms.clear()
-        leaves = (Leave(room) for room in rooms)
-        return (*cancelled, *leaves, Send(replies.unsubscribed_all(command.id, rooms)))
-
-    def _cancel(self, concerns: Callable[[Room], bool]) -> tuple[Effect, ...]:
-        """End the pending subscribes of a room: they are answered before what ended them."""
-        effects: list[Effect] = []
-        for ticket, pending in list((self.pending or {}).items()):
-            if any(map(concerns, pending.rooms)):
-                self._settle(ticket)
-                answer = self._error(
-                    ErrorCode.NOT_SUBSCRIBED, "unsubscribed before it took effect", command_id=pending.id
-                )
-                effects += (CancelJoin(ticket), answer)
-        return tuple(effects)
-
-    def joined(self, ticket: int) -> tuple[Effect, ...]:
-        """Every partition delivers to all rooms of the subscribe: from the cursors told here on, nothing is missed."""
-        pending = self._settle(ticket)
-        if pending is None:
-            return ()
-        self.rooms.update((room.id, room) for room in pending.rooms)
-        if self.state is not State.READY:
-            return ()
-        return tuple(
-            Send(replies.subscribed(pending.id, room, cursor=self._profile.cursor(room.channel.value)))
-            for room in pending.rooms
-        )
-
-    def join_failed(self, ticket: int, message: str) -> tuple[Effect, ...]:
-        """Nothing of the subscribe took effect."""
-        pending = self._settle(ticket)
-        if pending is None or self.state is not State.READY:
-            return ()
-        return (self._error(ErrorCode.UNAVAILABLE, message, command_id=pending.id, retryable=True, retry_after=1.0),)
-
-    def _settle(self, ticket: int) -> Pending | None:
-        pending = self.pending.pop(ticket, None) if self.pending else None
-        if not self.pending:
-            self.pending = None
-        return pending
+        wait = self._changes.remaining(now)
+        return (self._error(ErrorCode.RATE_LIMITED, message, command_id=command_id, retryable=True, retry_after=wait),)
 
     # Time -----------------------------------------------------------------------------------------------------------
 
@@ -373,8 +306,7 @@ class Session:
     def _heartbeat(self, now_ms: int, sent: int) -> tuple[Effect, ...]:
         if self.state is not State.READY:
             return (SendPing(),)
-        channels = dict.fromkeys(room.channel.value for room in self.rooms.values())
-        cursors = {channel: self._profile.cursor(channel) for channel in channels}
+        cursors = self.subscriptions.cursors()
         seen = (Seen(),) if self._schedule.take_heard() else ()
         return (*seen, Send(replies.heartbeat(now_ms=now_ms, sent=sent, cursors=cursors)), SendPing())
 

@@ -1,0 +1,273 @@
+"""Connections that catch up: replay after a cursor, or a snapshot, and then the live stream without a gap (DESIGN section 7). Pure.
+
+Those who ask for the same room at about the same time are one group, with one interest record: routers replay once for all of them, and
+what a connection had already is dropped here, by its own offsets.
+
+    gathered --(tick)--> asked --(every partition: began, replayed..., activated)--> caught up, a member like the others
+                           |  not heard of for `retry`: asked again under the same number
+                           +-- a partition cannot serve the cursor, or nothing heard for `timeout`: failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from common.cursor import Cursor
+from common.deliveries import Began, Replayed, Verdict
+from common.identifiers import RoomId
+from common.rooms import Room
+from gateway.activation import Activation, Interest
+from gateway.members import Member, may_have
+from gateway.positions import Positions
+
+
+class Listener(Protocol):
+    """What a subscribe with `since` or `snapshot` is told."""
+
+    def begun(self) -> None:
+        """The first answer came: the frames follow."""
+        ...
+
+    def caught_up(self, frames: int, *, snapshot: bool) -> None:
+        """Everything asked for was sent, and the connection is live. `snapshot`: a partition gave one."""
+        ...
+
+    def expired(self, message: str, oldest: Cursor) -> None:
+        """The cursor cannot be served; `oldest` is the earliest one that could be."""
+        ...
+
+    def refused(self, message: str) -> None:
+        """The cursor names what is not there yet."""
+        ...
+
+    def failed(self, message: str) -> None:
+        """No answer in time."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class CatchUp:
+    """One connection on its way. `had`: partition -> last offset that it had, or that does not concern it."""
+
+    member: Member
+    room: Room
+    since: Cursor | None
+    snapshot: bool
+    listener: Listener
+    had: dict[int, int]
+    frames: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    room: Room
+    stream: str | None
+    snapshot: bool
+    request: int = 0
+    asked_at: float = 0.0
+    heard_at: float = 0.0
+    begun: bool = False
+    members: dict[Member, CatchUp] = field(default_factory=dict)
+    joined: set[int] = field(default_factory=set)
+    """Partitions whose live updates reach the group."""
+    verdicts: dict[int, int] = field(default_factory=dict)
+    oldest: dict[int, int] = field(default_factory=dict)
+
+
+class CatchingUp:
+    """`partitions(channel)`: how many a channel has. `retry` and `timeout` are seconds without an answer."""
+
+    def __init__(
+        self,
+        interest: Interest,
+        activation: Activation,
+        positions: Positions,
+        *,
+        partitions: Callable[[str], int],
+        retry: float,
+        timeout: float,
+    ) -> None:
+        self._interest = interest
+        self._activation = activation
+        self._positions = positions
+        self._partitions = partitions
+        self._retry = retry
+        self._timeout = timeout
+        self._gathering: dict[tuple[RoomId, str | None, bool], Group] = {}
+        self._asked: dict[int, Group] = {}
+        self._rooms: dict[RoomId, dict[Member, tuple[Group, CatchUp]]] = {}
+
+    @property
+    def rooms(self) -> Collection[RoomId]:
+        """Rooms in which somebody catches up."""
+        return self._rooms.keys()
+
+    def begin(self, catch_up: CatchUp, *, now: float) -> None:
+        """Ask for it with the next `tick`. The room is held until the connection leaves it."""
+        room = catch_up.room
+        self._activation.hold(room, now=now)
+        stream = catch_up.since.epoch if catch_up.since is not None else None
+        key = (room.id, stream, catch_up.snapshot)
+        group = self._gathering.setdefault(key, Group(room, stream, catch_up.snapshot, heard_at=now))
+        group.members[catch_up.member] = catch_up
+        catch_up.member.catching_up += 1
+        self._rooms.setdefault(room.id, {})[catch_up.member] = (group, catch_up)
+
+    def has(self, member: Member, room: Room) -> bool:
+        return member in self._rooms.get(room.id, ())
+
+    def leave(self, member: Member, room: Room) -> bool:
+        """The connection is out; its listener hears no more. False when it was not catching up there."""
+        if not self._forget(member, room):
+            return False
+        self._activation.leave(room)
+        return True
+
+    def tick(self, now: float) -> None:
+        """Ask for what was gathered, and again for what was not heard of."""
+        gathered, self._gathering = self._gathering, {}
+        for group in gathered.values():
+            if group.members:
+                group.request = self._activation.next_request()
+                self._asked[group.request] = group
+                self._ask(group, now)
+        for group in list(self._asked.values()):
+            if now - group.heard_at >= self._timeout:
+                for catch_up in self._end(group):
+                    self._activation.leave(group.room)
+                    catch_up.listener.failed("the update stream did not answer in time; try again")
+            elif now - max(group.heard_at, group.asked_at) >= self._retry:
+                self._ask(group, now)
+
+    def clear(self) -> None:
+        self._gathering.clear()
+        self._asked.clear()
+        self._rooms.clear()
+
+    # Answers --------------------------------------------------------------------------------------------------------
+
+    def began(self, item: Began, partition: int, *, now: float) -> None:
+        group = self._hear(item.request, now)
+        if group is None:
+            return
+        group.verdicts[partition] = item.verdict
+        group.oldest[partition] = item.oldest
+        if item.verdict == Verdict.SNAPSHOT and group.stream is not None:
+            # The cursor does not hold here: every last value is new to the connection.
+            for catch_up in group.members.values():
+                catch_up.had[partition] = -1
+
+    def replayed(self, item: Replayed, partition: int, *, now: float) -> Iterator[Member]:
+        """Who is to have the frame: each once, whatever number of requests it answers."""
+        found: dict[Member, None] = {}
+        for _room, request in item.answers:
+            group = self._hear(request, now)
+            if group is None:
+                continue
+            for member, catch_up in group.members.items():
+                if item.offset > catch_up.had.get(partition, -1) and may_have(member, item.user, group.room):
+                    catch_up.had[partition] = item.offset
+                    catch_up.frames += 1
+                    found[member] = None
+        return iter(found)
+
+    def activated(self, request: int, partition: int, offset: int, *, now: float) -> None:
+        """The partition has answered, and delivers live from `offset` on."""
+        group = self._hear(request, now)
+        if group is None or not self._activation.is_live(group.room.id, partition):
+            return
+        group.joined.add(partition)
+        for catch_up in group.members.values():
+            catch_up.had[partition] = max(catch_up.had.get(partition, -1), offset - 1)
+
+    def live(self, room_id: RoomId, partition: int, offset: int, user: str | None) -> Iterator[Member]:
+        """Those in the room who are live on the partition and have not had this offset; they have it now."""
+        for member, (group, catch_up) in self._rooms.get(room_id, {}).items():
+            if partition in group.joined and offset > catch_up.had.get(partition, -1):
+                catch_up.had[partition] = offset
+                if may_have(member, user, group.room):
+                    yield member
+
+    def settle(self, channel: str) -> list[tuple[Member, Room]]:
+        """Those of a channel who have caught up with everybody else; they are nobody of ours any more."""
+        if not self._asked:
+            return []
+        done: list[tuple[Member, Room]] = []
+        for group in [each for each in self._asked.values() if each.room.channel.value == channel]:
+            if len(group.joined) < self._partitions(channel):
+                continue
+            if not {Verdict.EXPIRED, Verdict.FUTURE}.isdisjoint(group.verdicts.values()):
+                self._refuse(group)
+            elif self._positions.is_level(channel):
+                done += self._finish(group)
+        return done
+
+    # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _hear(self, request: int, now: float) -> Group | None:
+        group = self._asked.get(request)
+        if group is None:
+            return None
+        group.heard_at = now
+        if not group.begun:
+            group.begun = True
+            for catch_up in tuple(group.members.values()):
+                catch_up.listener.begun()
+        return group
+
+    def _ask(self, group: Group, now: float) -> None:
+        group.asked_at = now
+        since = self._since(group) if group.stream is not None else None
+        self._interest.want(group.room, group.request, since=since, stream=group.stream, snapshot=group.snapshot)
+
+    def _since(self, group: Group) -> dict[int, int]:
+        """The least that any of the group had; where they are live, nothing is to be replayed."""
+        channel = group.room.channel.value
+        least: dict[int, int] = {}
+        for partition in range(self._partitions(channel)):
+            had = [catch_up.had.get(partition, -1) for catch_up in group.members.values()]
+            if partition in group.joined:
+                had = [self._positions.source(channel, partition).position]
+            least[partition] = min(had, default=-1)
+        return least
+
+    def _finish(self, group: Group) -> list[tuple[Member, Room]]:
+        snapshot = Verdict.SNAPSHOT in group.verdicts.values()
+        finished = self._end(group)
+        for catch_up in finished:
+            catch_up.listener.caught_up(catch_up.frames, snapshot=snapshot)
+        return [(catch_up.member, group.room) for catch_up in finished]
+
+    def _refuse(self, group: Group) -> None:
+        verdicts = group.verdicts.values()
+        oldest = {partition: first - 1 for partition, first in group.oldest.items() if first > 0}
+        epoch = self._positions.epoch(group.room.channel.value)
+        for catch_up in self._end(group):
+            self._activation.leave(group.room)
+            if Verdict.EXPIRED in verdicts:
+                catch_up.listener.expired("what follows the cursor is no longer held", Cursor(epoch, oldest))
+            else:
+                catch_up.listener.refused("the cursor is ahead of the stream")
+
+    def _end(self, group: Group) -> list[CatchUp]:
+        del self._asked[group.request]
+        ended = list(group.members.values())
+        for catch_up in ended:
+            self._forget(catch_up.member, group.room)
+        return ended
+
+    def _forget(self, member: Member, room: Room) -> bool:
+        here = self._rooms.get(room.id, {})
+        found = here.pop(member, None)
+        if not here:
+            self._rooms.pop(room.id, None)
+        if found is None:
+            return False
+        member.catching_up -= 1
+        group = found[0]
+        group.members.pop(member, None)
+        if not group.members:
+            self._asked.pop(group.request, None)
+        return True

@@ -1,0 +1,129 @@
+"""History: reads what source partitions hold, beside the group that routes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from aiokafka.errors import KafkaTimeoutError
+
+from common.channels import Channel
+from common.errors import InvalidUpdate
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.updates import decode_update
+from router.latest import Change, Removal
+from router.recent import Entry
+from router.replay import Bounds
+from router.routing import SourceRecord
+from router.sources import Source, Sources
+
+_POLL_MS = 200
+_SILENCE_SECONDS = 10.0
+_ASK_SECONDS = 5.0
+
+
+class SourceLog(Protocol):
+    """What source partitions hold. Raises `KafkaError` where the broker is away."""
+
+    async def bounds(self, source: Source, *, named: int = -1) -> Bounds:
+        """Where the partition begins and ends now. Looked at closely where `named`, an offset that somebody names, seems to be beyond."""
+        ...
+
+    def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
+        """Updates and removals from an offset on, with the offset that follows. Goes on for ever: to be left by the caller."""
+        ...
+
+
+class History:
+    """`SourceLog` on Kafka."""
+
+    def __init__(self, kafka: Kafka, sources: Sources) -> None:
+        self._kafka = kafka
+        self._sources = sources
+        self._asking = asyncio.Lock()
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def stop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def bounds(self, source: Source, *, named: int = -1) -> Bounds:
+        partition = self._sources.partition(source)
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                consumer = await self._asked()
+                oldest, end = await asyncio.gather(
+                    consumer.beginning_offsets([partition]), consumer.end_offsets([partition])
+                )
+                least = end[partition]
+                return Bounds(oldest[partition], least if named < least else await self.end(partition, least))
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no answer about {partition}") from error
+
+    async def end(self, partition: TopicPartition, least: int) -> int:
+        """The offset that the next record will get, which is `least` or more: read, not asked.
+
+        Tansu counts the last batch as one record when asked, so that what it says may be too low.
+        """
+        consumer = self._kafka.consumer(auto_offset_reset="earliest")
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            consumer.seek(partition, max(least - 1, 0))
+            await consumer.getmany(partition, timeout_ms=_POLL_MS * 5)
+            return max(least, consumer.highwater(partition) or 0)
+        finally:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    async def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
+        partition = self._sources.partition(source)
+        consumer = self._kafka.consumer(auto_offset_reset="earliest", max_poll_records=1000)
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            consumer.seek(partition, offset)
+            heard = asyncio.get_running_loop().time()
+            while True:
+                batch = await consumer.getmany(partition, timeout_ms=_POLL_MS)
+                now = asyncio.get_running_loop().time()
+                position = await consumer.position(partition)
+                if position > offset:
+                    yield _changes(source, batch.get(partition, ())), position
+                    offset, heard = position, now
+                elif now - heard > _SILENCE_SECONDS:
+                    raise KafkaTimeoutError(f"nothing read from {partition} at {offset}")
+        finally:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    async def _asked(self) -> AIOKafkaConsumer:
+        """A consumer that reads nothing: on one that does, a question waits for the fetch before it."""
+        async with self._asking:
+            if self._consumer is None:
+                consumer = self._kafka.consumer()
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+            return self._consumer
+
+
+def _changes(source: Source, records: Sequence[SourceRecord]) -> list[Change]:
+    channel = Channel(source[0])
+    return [change for record in records if (change := _change(channel, record)) is not None]
+
+
+def _change(channel: Channel, record: SourceRecord) -> Change | None:
+    """`None` for what was set aside as a dead letter."""
+    if record.value is None:
+        return Removal(record.offset, record.key) if record.key is not None else None
+    with contextlib.suppress(InvalidUpdate):
+        update = decode_update(record.value, channel=channel)
+        return Entry(record.offset, record.timestamp, record.key, update)
+    return None

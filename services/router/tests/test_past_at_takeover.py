@@ -1,0 +1,30 @@
+"""A router dies in the middle of a replay: whoever takes its partitions answers those who ask again."""
+
+from __future__ import annotations
+
+from common.deliveries import Replayed
+from services.router.tests.outside import Answer, Outside
+from tests.support.system import System
+
+PUBLISHED = 30_000
+
+
+async def test_a_replay_that_a_dead_router_began_is_given_whole_by_the_next(outside: Outside, system: System):
+    first = system.start("router", router_recent_updates="100")
+    gateway = await outside.gateway(1)
+    since = await outside.ends("liquidations")
+    updates = [{"type": "liquidation", "protocolId": f"p-{n % 50}", "value": n} for n in range(PUBLISHED)]
+    published = await outside.publish_all("liquidations", updates)
+    _, request = await gateway.want("liquidations", None, since=since)
+    await gateway.until(lambda g: bool(g.items(Replayed)), "the replay has begun", limit=30)
+    first.kill()
+
+    system.start("router")
+    generation = max(segment.generation for segment, _ in gateway.told)
+    await gateway.repeat(request, "liquidations", None, since=since)
+
+    def by_the_next() -> Answer:
+        return Answer.of(request, [(s, item) for s, item in gateway.told if s.generation > generation])
+
+    await gateway.until(lambda _: len(by_the_next().activated) == 4, "the next router answers everywhere", limit=60)
+    assert set(by_the_next().ids) == {update_id for update_id, _ in published}
