@@ -59,7 +59,13 @@ lock: setup ## resolve requirements*.in anew into the lock files
 	  --no-emit-index-url --custom-compile-command "make lock" -c requirements.lock -o requirements-services.lock
 
 ifneq ($(wildcard benchmarks/.),)
-.PHONY: bench
-bench: setup ## measure, and print the figures
-	$(BIN)/python -m benchmarks
+.PHONY: bench bench-quick acceptance
+bench: setup ## measure everything, beside others (an hour or two on a quiet machine)
+	$(BIN)/python -m benchmarks all
+
+bench-quick: setup ## prove in about a minute that each benchmark works; its figures mean nothing
+	$(BIN)/python -m benchmarks all --quick
+
+acceptance: setup ## measure the acceptance criteria connect, scale and Redis (about a minute)
+	$(BIN)/python -m benchmarks.acceptance
 endif

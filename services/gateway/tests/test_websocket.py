@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -83,7 +84,7 @@ async def test_who_is_still_sending_when_refused_reads_why(gateway):
 
 
 async def test_a_key_with_a_limit_of_its_own_may_send_longer_messages(gateway):
-    gateway.decisions[KEY] = gateway.decisions[KEY].model_copy(update={"limits": {"messageBytes": 60_000}})
+    gateway.decisions[KEY] = replace(gateway.decisions[KEY], limits={"messageBytes": 60_000})
     wire = await opened(gateway)
     await wire.send_frame(TEXT, padded(60_000))
     await wire.told("pong")

@@ -116,7 +116,7 @@ class Talk:
 
 
 def replace_decision(decision: Decision, **fields: Any) -> Decision:
-    return decision.model_copy(update=fields)
+    return replace(decision, **fields)
 
 
 def limited(**limits: int | None) -> Limits:

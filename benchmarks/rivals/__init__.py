@@ -1,0 +1,1 @@
+"""What a user would otherwise take, under the same load."""
