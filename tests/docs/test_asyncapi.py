@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from common import events
 from common.channels import CHANNEL_OF_TYPE, Channel
@@ -25,7 +25,7 @@ EXAMPLES = [
     for name, message in MESSAGES.items()
     for number, example in enumerate(message.get("examples", ()))
 ]
-MODELS: dict[str, type[BaseModel]] = {
+MODELS: dict[str, type[object]] = {
     "ConnectionOpened": events.ConnectionOpened,
     "ConnectionsSeen": events.ConnectionsSeen,
     "ConnectionClosed": events.ConnectionClosed,
@@ -112,9 +112,9 @@ def test_each_type_of_update_is_a_message_with_its_channel(kind: str, channel: C
 @pytest.mark.parametrize("name", MODELS)
 def test_a_record_between_services_has_the_fields_of_its_model(name: str) -> None:
     properties, required = described(SCHEMAS[name])
-    model = MODELS[name]
-    assert properties == set(model.model_fields)
-    assert required == {field for field, info in model.model_fields.items() if info.is_required()}
+    model = TypeAdapter(MODELS[name]).json_schema()
+    assert properties == set(model["properties"])
+    assert required == set(model.get("required", ()))
 
 
 def described(schema: dict[str, Any]) -> tuple[set[str], set[str]]:

@@ -129,6 +129,21 @@ async def test_a_second_process_shares_the_work_and_knows_earlier_revocations(se
     assert all(decision.allowed for decision in await gateway.ask_all(hashes, limit=30))
 
 
+async def test_a_process_that_is_ready_knows_every_revocation_also_those_written_in_one_go(system, settings, redis):
+    prefix = settings.topic_prefix + "whole-"
+    hashes = [hash_of(f"gone-{number}") for number in range(50)]
+    for number in range(50):
+        await RedisKeyStore(redis).save(record(f"gone-{number}"))
+    async with asking_gateway(settings.model_copy(update={"topic_prefix": prefix})) as gateway:
+        await asyncio.gather(*(revoke(gateway, key_hash) for key_hash in hashes))
+        fresh = system.launch("auth", topic_prefix=prefix)
+        await asyncio.to_thread(fresh.wait_ready)
+        read = [line["keys"] for line in fresh.log() if line["event"] == "revocations_read"]
+        assert read == [50]
+        assert not any(decision.allowed for decision in await gateway.ask_all(hashes))
+    assert await asyncio.to_thread(fresh.stop) == 0
+
+
 async def test_while_redis_is_away_clients_are_told_to_try_again_and_later_served(
     system, service, servers, settings, redis
 ):

@@ -35,6 +35,7 @@ async def service(system: System, key_system: KeySystem) -> AsyncIterator[Servic
     if service.runs:
         assert await asyncio.to_thread(service.stop) == 0
     assert "s3cret" not in service.output()
+    assert key_system.url not in service.output()
 
 
 @pytest.fixture

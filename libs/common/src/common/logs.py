@@ -15,8 +15,11 @@ _QUIET = {
     "websockets": logging.ERROR,
     "faststream": logging.ERROR,
     "uvicorn": logging.ERROR,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
 }
-"""aiokafka logs each failed attempt to connect as an error, which `lifecycle.wait_for` and `/readyz` say in our words, once."""
+"""aiokafka logs each failed attempt to connect as an error, which `lifecycle.wait_for` and `/readyz` say in our words, once.
+httpx logs each request."""
 
 
 def configure_logs(service: str, *, level: str, form: str, stream: TextIO | None = None) -> None:
