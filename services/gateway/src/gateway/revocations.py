@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from common.events import Revocation
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
+from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, at_end, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics
 
@@ -32,8 +32,7 @@ class RevocationsReader:
             partitions = [TopicPartition(self._topic, number) for number in await partitions_of(consumer, self._topic)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
-            while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            while not await at_end(consumer, partitions):
                 await self._take(consumer)
         except BaseException:
             await consumer.stop()
