@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| `ws:connection:{id}` | hash | keyHash, user, gateway, slot, address, connectedAt, lastSeen (ms), epoch, subscriptions (room ids) |
+| `ws:connection:{id}` | hash | id, keyHash, user, gateway, slot, address, connectedAt, lastSeen (ms), epoch, subscriptions (room ids) |
 | `ws:connections` | set | ids of all connections |
 | `ws:closed:{id}` | string | marks a connection as closed for 10 minutes, so that a late event does not bring it back |
 | `ws:room:{room}` | hash | channel, filter (JSON) |
