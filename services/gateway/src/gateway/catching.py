@@ -78,6 +78,9 @@ class Group:
     oldest: dict[int, int] = field(default_factory=dict)
 
 
+_REFUSALS = frozenset({Verdict.EXPIRED, Verdict.FUTURE})
+
+
 class CatchingUp:
     """`partitions(channel)`: how many a channel has. `retry` and `timeout` are seconds without an answer."""
 
@@ -162,6 +165,9 @@ class CatchingUp:
         group.verdicts[partition] = item.verdict
         group.oldest[partition] = item.oldest
         self._set_apart(group, item, partition, now)
+        if item.verdict not in _REFUSALS:
+            # A cursor that no partition can serve is refused without a word before.
+            _begin(group)
         if item.verdict == Verdict.SNAPSHOT:
             for catch_up in group.members.values():
                 if group.stream is not None and partition not in catch_up.snapshots:
@@ -209,11 +215,12 @@ class CatchingUp:
     def settle(self, channel: str, enter: Callable[[Member, Room], None]) -> None:
         """`enter` those of a channel who have caught up with everybody else, then tell them; they are nobody of ours any more."""
         for group in [each for each in self._asked.values() if each.room.channel.value == channel]:
-            if group.request not in self._asked or len(group.joined) < self._partitions(channel):
+            partitions = self._partitions(channel)
+            if group.request not in self._asked:
                 continue
-            if not {Verdict.EXPIRED, Verdict.FUTURE}.isdisjoint(group.verdicts.values()):
+            if len(group.verdicts) >= partitions and not _REFUSALS.isdisjoint(group.verdicts.values()):
                 self._refuse(group)
-            elif self._positions.is_level(channel):
+            elif len(group.joined) >= partitions and self._positions.is_level(channel):
                 self._finish(group, enter)
 
     # Inside ---------------------------------------------------------------------------------------------------------
@@ -223,9 +230,6 @@ class CatchingUp:
         if group is None:
             return None
         group.heard_at = now
-        for catch_up in [each for each in group.members.values() if not each.begun]:
-            catch_up.begun = True
-            catch_up.listener.begun()
         return group
 
     def _gather(self, catch_up: CatchUp, now: float) -> None:
@@ -302,3 +306,9 @@ class CatchingUp:
         if not group.members:
             self._asked.pop(group.request, None)
         return True
+
+
+def _begin(group: Group) -> None:
+    for catch_up in [each for each in group.members.values() if not each.begun]:
+        catch_up.begun = True
+        catch_up.listener.begun()
