@@ -309,13 +309,13 @@ def test_only_updates_of_state_channels_with_a_key_may_be_conflated(world):
     assert writer.spared == [(b"prices", True), (b"alerts", False), (b"1", False)]
 
 
-def test_a_frame_written_in_the_middle_of_a_tick_lends_its_identity_to_no_other(world):
+def test_frames_written_in_the_middle_of_a_tick_lend_their_identity_to_no_other(world):
     writer = Writer()
     world.hub.register(writer)
     world.join(writer, BTC)
-    update = delivery(Routed(0, [BTC.id], b"price", 0, None, b"btc"))
-    messages = [delivery(OperatorMessage(offset, b"hello"), channel="system") for offset in range(100)]
-    world.hub.deliver(update)
+    updates = delivery(*(Routed(offset, [BTC.id], b"price", 0, None, b"btc") for offset in range(100)))
+    messages = [delivery(OperatorMessage(offset, b"hello"), channel="system") for offset in range(1_000)]
+    world.hub.deliver(updates)
     writer.flush({})
     writer.spared.clear()
     for message in messages:
