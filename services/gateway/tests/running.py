@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from common.channels import Channel
-from common.deliveries import Activated, OperatorMessage, Routed
+from common.deliveries import Activated, Began, OperatorMessage, Replayed, Routed, Verdict
 from common.events import AuthReply, Decision
 from common.health import HttpServer, listen
 from common.identifiers import FencingEpoch, KeyHash, RoomId, Slot, hash_api_key
@@ -67,11 +67,13 @@ class Running:
             offset = self._next.get((channel, partition), 0)
             self._deliver(Activated(room, offset, request), channel=channel, partition=partition)
 
-    def publish(self, room: Room, *bodies: bytes, partition: int = 0, user: str | None = None) -> None:
+    def publish(
+        self, room: Room, *bodies: bytes, partition: int = 0, user: str | None = None, key: bytes | None = None
+    ) -> None:
         """Updates that match a room, in one tick."""
         first = self._next.get((room.channel.value, partition), 0)
         self._next[room.channel.value, partition] = first + len(bodies)
-        items = [Routed(first + n, [room.id], body, 0, user) for n, body in enumerate(bodies)]
+        items = [Routed(first + n, [room.id], body, 0, user, key) for n, body in enumerate(bodies)]
         self._deliver(*items, channel=room.channel.value, partition=partition)
 
     def publish_with_activation(self, published: Room, body: bytes, *, of: Room) -> None:
@@ -85,6 +87,19 @@ class Running:
     def activate(self, room: Room, partition: int) -> None:
         offset = self._next.get((room.channel.value, partition), 0)
         self._deliver(Activated(room.id, offset, self._request(room)), channel=room.channel.value, partition=partition)
+
+    def asks(self, room: Room) -> list[int]:
+        """Numbers of the records that want a room, in order."""
+        records = self.producer.on(self._topics.rooms_interest)
+        wanted = (record.json for record in records if record.value is not None)
+        return list(dict.fromkeys(int(each["request"]) for each in wanted if each.get("room") == room.id))
+
+    def answer(self, room: Room, request: int, *offsets: int, partition: int, upto: int) -> None:
+        """What a partition replays for a record, and from where on it is live."""
+        bodies = {offset: orjson.dumps({"type": "price_update", "id": f"{partition}:{offset}"}) for offset in offsets}
+        replayed = [Replayed(offset, [(room.id, request)], body, 0) for offset, body in bodies.items()]
+        answers = Began(room.id, request, Verdict.REPLAY, 0), *replayed, Activated(room.id, upto, request)
+        self._deliver(*answers, channel=room.channel.value, partition=partition)
 
     def _request(self, room: Room) -> int:
         records = self.producer.on(self._topics.rooms_interest)

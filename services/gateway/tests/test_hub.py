@@ -1,12 +1,14 @@
 """Fan-out: each connection gets what its rooms were routed, once, in order, and nothing that is not for it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from common.clock import ManualClock
-from common.deliveries import VERSION, Activated, Delivery, Item, OperatorMessage, Progress, Segment, TookOver
+from common.deliveries import VERSION, Activated, Delivery, Item, OperatorMessage, Progress, Routed, Segment, TookOver
 from common.rooms import Room
+from gateway.outbox import Entity
 from gateway.positions import Positions
 from services.gateway.tests.roles import (
     STREAM,
@@ -275,6 +277,51 @@ def test_several_segments_of_a_delivery_are_taken_in_order(world):
     world.hub.deliver(Delivery(VERSION, 1, 0, segments))
     world.hub.flush()
     assert member.got == ["0", "1", "2"]
+
+
+# Conflation ----------------------------------------------------------------------------------------------------------
+
+
+class Writer(RecordingMember):
+    """Is sent replies, each of which writes what waits; keeps which frames might have been conflated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spared: list[tuple[bytes, bool]] = []
+
+    def flush(self, entities: Mapping[int, Entity]) -> None:
+        self.spared += [(frame[2:], id(frame) in entities) for frame in self.frames]
+        self.frames.clear()
+
+
+def test_only_updates_of_state_channels_with_a_key_may_be_conflated(world):
+    writer = Writer()
+    world.hub.register(writer)
+    alerts = room("alerts")
+    for each in (BTC, alerts):
+        world.join(writer, each)
+    keyed = [Routed(0, [each.id], each.channel.encode(), 0, None, b"btc") for each in (BTC, alerts)]
+    segments = [
+        Segment(channel, 0, 1, STREAM, [item]) for channel, item in zip(("prices", "alerts"), keyed, strict=True)
+    ]
+    world.hub.deliver(Delivery(VERSION, 1, 0, [*segments, Segment("prices", 0, 1, STREAM, [routed(1, BTC)])]))
+    world.hub.flush()
+    assert writer.spared == [(b"prices", True), (b"alerts", False), (b"1", False)]
+
+
+def test_frames_written_in_the_middle_of_a_tick_lend_their_identity_to_no_other(world):
+    writer = Writer()
+    world.hub.register(writer)
+    world.join(writer, BTC)
+    updates = delivery(*(Routed(offset, [BTC.id], b"price", 0, None, b"btc") for offset in range(100)))
+    messages = [delivery(OperatorMessage(offset, b"hello"), channel="system") for offset in range(1_000)]
+    world.hub.deliver(updates)
+    writer.flush({})
+    writer.spared.clear()
+    for message in messages:
+        world.hub.deliver(message)
+    world.hub.flush()
+    assert writer.spared == [(b"hello", False)] * len(messages)
 
 
 # Broadcasts ----------------------------------------------------------------------------------------------------------

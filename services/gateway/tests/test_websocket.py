@@ -344,6 +344,49 @@ async def test_a_reader_that_pauses_gets_everything_in_order(gateway):
     wire.close()
 
 
+async def test_a_slow_reader_of_a_state_channel_is_spared_superseded_updates_and_goes_on():
+    async with running(gateway_outbox_bytes=256 * 1024) as gateway:
+        wire, slow = await opened(gateway), gateway.connections[-1]
+        narrow(slow)
+        await wire.subscribe(channel="prices", filters={"tokenIds": ["btc"]})
+        published = 0
+        while published < 500:
+            gateway.publish(BTC, update(published, size=8000), key=b"btc")
+            published += 1
+            await asyncio.sleep(0)
+        await wire.send_frame(PING, b"last")
+        seen = [each.json for each in (await wire.until(lambda each: each.opcode == PONG))[:-1]]
+        ids = [int(each["id"].split(":")[1]) for each in seen if "id" in each]
+        spared = sum(each["n"] for each in seen if each["type"] == "conflated")
+        assert ids == sorted(set(ids))
+        assert ids[-1] == published - 1
+        assert len(ids) + spared == published
+        assert spared > 0
+        wire.close()
+
+
+# Past ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_replay_is_subscribed_then_the_frames_then_replay_end_then_what_is_live(gateway):
+    gateway.away.add("router")
+    wire = await opened(gateway)
+    await wire.command(type="subscribe", id=1, channel="prices", filters={"tokenIds": ["btc"]}, since="k3f9.0:4")
+    await gateway.until(lambda: len(gateway.asks(BTC)) == 2, "the replay is asked for")
+    plain, past = gateway.asks(BTC)
+    for partition, offsets in ((0, (5, 6)), (1, ())):
+        gateway.answer(BTC, plain, partition=partition, upto=7)
+        gateway.answer(BTC, past, *offsets, partition=partition, upto=7)
+    gateway.tell_everyone(b'{"type":"broadcast"}')
+    seen = [
+        each.json for each in await wire.until(lambda each: each.opcode == TEXT and each.json["type"] == "broadcast")
+    ]
+    assert [each["type"] for each in seen] == ["subscribed", "price_update", "price_update", "replay_end", "broadcast"]
+    assert seen[0]["cursor"] == "k3f9.0:4"
+    assert (seen[3]["count"], seen[3]["cursor"]) == (2, "k3f9.0:6,1:6")
+    wire.close()
+
+
 # Drain and a lost slot -----------------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,9 @@ class CatchUp:
     listener: Listener
     had: dict[int, int]
     frames: int = 0
+    begun: bool = False
+    snapshots: set[int] = field(default_factory=set)
+    """Partitions that gave their last values."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +71,6 @@ class Group:
     request: int = 0
     asked_at: float = 0.0
     heard_at: float = 0.0
-    begun: bool = False
     members: dict[Member, CatchUp] = field(default_factory=dict)
     joined: set[int] = field(default_factory=set)
     """Partitions whose live updates reach the group."""
@@ -109,14 +111,16 @@ class CatchingUp:
 
     def begin(self, catch_up: CatchUp, *, now: float) -> None:
         """Ask for it with the next `tick`. The room is held until the connection leaves it."""
-        room = catch_up.room
-        self._activation.hold(room, now=now)
-        stream = catch_up.since.epoch if catch_up.since is not None else None
-        key = (room.id, stream, catch_up.snapshot)
-        group = self._gathering.setdefault(key, Group(room, stream, catch_up.snapshot, heard_at=now))
-        group.members[catch_up.member] = catch_up
+        self._activation.hold(catch_up.room, now=now)
         catch_up.member.catching_up += 1
-        self._rooms.setdefault(room.id, {})[catch_up.member] = (group, catch_up)
+        self._gather(catch_up, now)
+
+    def members(self, channel: str) -> Iterator[Member]:
+        """Who catches up in the channel."""
+        for here in self._rooms.values():
+            for member, (group, _catch_up) in here.items():
+                if group.room.channel.value == channel:
+                    yield member
 
     def has(self, member: Member, room: Room) -> bool:
         return member in self._rooms.get(room.id, ())
@@ -137,6 +141,9 @@ class CatchingUp:
                 self._asked[group.request] = group
                 self._ask(group, now)
         for group in list(self._asked.values()):
+            if group.request not in self._asked:
+                # What another group was told ended the connections of this one.
+                continue
             if now - group.heard_at >= self._timeout:
                 for catch_up in self._end(group):
                     self._activation.leave(group.room)
@@ -157,13 +164,16 @@ class CatchingUp:
             return
         group.verdicts[partition] = item.verdict
         group.oldest[partition] = item.oldest
+        self._set_apart(group, item, partition, now)
         if item.verdict not in _REFUSALS:
             # A cursor that no partition can serve is refused without a word before.
             _begin(group)
-        if item.verdict == Verdict.SNAPSHOT and group.stream is not None:
-            # The cursor does not hold here: every last value is new to the connection.
+        if item.verdict == Verdict.SNAPSHOT:
             for catch_up in group.members.values():
-                catch_up.had[partition] = -1
+                if group.stream is not None and partition not in catch_up.snapshots:
+                    # The cursor does not hold here: every last value is new to the connection.
+                    catch_up.had[partition] = -1
+                catch_up.snapshots.add(partition)
 
     def replayed(self, item: Replayed, partition: int, *, now: float) -> Iterator[Member]:
         """Who is to have the frame: each once, whatever number of requests it answers."""
@@ -196,18 +206,22 @@ class CatchingUp:
                 if may_have(member, user, group.room):
                     yield member
 
-    def settle(self, channel: str) -> list[tuple[Member, Room]]:
-        """Those of a channel who have caught up with everybody else; they are nobody of ours any more."""
-        if not self._asked:
-            return []
-        done: list[tuple[Member, Room]] = []
+    def took_over(self, channel: str, partition: int) -> None:
+        """A room that the new owner does not know is asked for again from the position on; who is behind that asks for itself."""
+        for group in self._asked.values():
+            if group.room.channel.value == channel and not self._activation.is_live(group.room.id, partition):
+                group.joined.discard(partition)
+
+    def settle(self, channel: str, enter: Callable[[Member, Room], None]) -> None:
+        """`enter` those of a channel who have caught up with everybody else, then tell them; they are nobody of ours any more."""
         for group in [each for each in self._asked.values() if each.room.channel.value == channel]:
             partitions = self._partitions(channel)
+            if group.request not in self._asked:
+                continue
             if len(group.verdicts) >= partitions and not _REFUSALS.isdisjoint(group.verdicts.values()):
                 self._refuse(group)
             elif len(group.joined) >= partitions and self._positions.is_level(channel):
-                done += self._finish(group)
-        return done
+                self._finish(group, enter)
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
@@ -217,6 +231,27 @@ class CatchingUp:
             return None
         group.heard_at = now
         return group
+
+    def _gather(self, catch_up: CatchUp, now: float) -> None:
+        room, stream = catch_up.room, catch_up.since.epoch if catch_up.since is not None else None
+        key = (room.id, stream, catch_up.snapshot)
+        group = self._gathering.setdefault(key, Group(room, stream, catch_up.snapshot, heard_at=now))
+        group.members[catch_up.member] = catch_up
+        self._rooms.setdefault(room.id, {})[catch_up.member] = (group, catch_up)
+
+    def _set_apart(self, group: Group, item: Began, partition: int, now: float) -> None:
+        """The verdict is on the least that any of the group had. Those for whom it would be another one are asked for anew."""
+        ours = group.stream == self._positions.epoch(group.room.channel.value)
+        if not ours or item.verdict == Verdict.FUTURE or partition in group.joined:
+            return
+        expired = item.verdict != Verdict.REPLAY
+        for catch_up in list(group.members.values()):
+            is_expired = 0 <= catch_up.had.get(partition, -1) < item.oldest - 1
+            if is_expired != expired and partition not in catch_up.snapshots:
+                del group.members[catch_up.member]
+                self._gather(catch_up, now)
+        if not group.members:
+            self._asked.pop(group.request, None)
 
     def _ask(self, group: Group, now: float) -> None:
         group.asked_at = now
@@ -229,17 +264,16 @@ class CatchingUp:
         least: dict[int, int] = {}
         for partition in range(self._partitions(channel)):
             had = [catch_up.had.get(partition, -1) for catch_up in group.members.values()]
-            if partition in group.joined:
-                had = [self._positions.source(channel, partition).position]
+            source = self._positions.source(channel, partition)
+            if partition in group.joined and source.progress >= source.position:
+                had = [source.position]
             least[partition] = min(had, default=-1)
         return least
 
-    def _finish(self, group: Group) -> list[tuple[Member, Room]]:
-        snapshot = Verdict.SNAPSHOT in group.verdicts.values()
-        finished = self._end(group)
-        for catch_up in finished:
-            catch_up.listener.caught_up(catch_up.frames, snapshot=snapshot)
-        return [(catch_up.member, group.room) for catch_up in finished]
+    def _finish(self, group: Group, enter: Callable[[Member, Room], None]) -> None:
+        for catch_up in self._end(group):
+            enter(catch_up.member, group.room)
+            catch_up.listener.caught_up(catch_up.frames, snapshot=bool(catch_up.snapshots))
 
     def _refuse(self, group: Group) -> None:
         verdicts = group.verdicts.values()
@@ -253,7 +287,7 @@ class CatchingUp:
                 catch_up.listener.refused("the cursor is ahead of the stream")
 
     def _end(self, group: Group) -> list[CatchUp]:
-        del self._asked[group.request]
+        self._asked.pop(group.request, None)
         ended = list(group.members.values())
         for catch_up in ended:
             self._forget(catch_up.member, group.room)
@@ -275,7 +309,6 @@ class CatchingUp:
 
 
 def _begin(group: Group) -> None:
-    if not group.begun:
-        group.begun = True
-        for catch_up in tuple(group.members.values()):
-            catch_up.listener.begun()
+    for catch_up in [each for each in group.members.values() if not each.begun]:
+        catch_up.begun = True
+        catch_up.listener.begun()

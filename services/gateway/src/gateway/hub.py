@@ -65,6 +65,8 @@ class Hub:
         self._touched: list[Member] = []
         self._entities: dict[int, Entity] = {}
         """Of this tick's frames, by `id()`: what a slow connection may be spared."""
+        self._kept: list[bytes] = []
+        """Those frames: a reply in between may write them all, and another one must not get the `id()` of one that is gone."""
 
     # Membership -----------------------------------------------------------------------------------------------------
 
@@ -144,6 +146,7 @@ class Hub:
         for member in touched:
             member.flush(self._entities)
         self._entities.clear()
+        self._kept.clear()
 
     def _deliver_segment(self, segment: Segment) -> None:
         channel, partition = segment.channel, segment.partition
@@ -165,8 +168,7 @@ class Hub:
                     self._replay(item, partition)
                 case _:
                     self._activate(item, channel, partition, source)
-        for member, room in self.catching_up.settle(channel):
-            self._enter(member, room)
+        self.catching_up.settle(channel, self._enter)
 
     def _activate(self, item: Activated | Began | TookOver, channel: str, partition: int, source: Source) -> None:
         now = self._clock()
@@ -180,6 +182,7 @@ class Hub:
             case TookOver(offset=offset):
                 source.progress = offset - 1
                 self.activation.took_over(channel, partition, item, now=now)
+                self.catching_up.took_over(channel, partition)
 
     def _route(self, update: Routed, channel: str, partition: int, source: Source, *, fresh: bool) -> None:
         if fresh:
@@ -193,6 +196,7 @@ class Hub:
         frame = text_frame(update.body)
         if update.key is not None and channel in STATE_CHANNELS:
             self._entities[id(frame)] = Entity(channel, partition, update.key, update.offset)
+            self._kept.append(frame)
         self._send(members, frame)
 
     def _audience(self, room_ids: Sequence[str]) -> Collection[Member]:
@@ -227,10 +231,9 @@ class Hub:
     def _replay(self, item: Replayed, partition: int) -> None:
         found = dict.fromkeys(self.catching_up.replayed(item, partition, now=self._clock()))
         for room_id, request in item.answers:
-            if self.activation.recovered(RoomId(room_id), partition, request, item.offset):
-                if (here := self._rooms.get(RoomId(room_id))) is not None:
-                    found.update(dict.fromkeys(self._permitted(here, item.user)))
-                found.update(dict.fromkeys(self.catching_up.live(RoomId(room_id), partition, item.offset, item.user)))
+            recovered = self.activation.recovered(RoomId(room_id), partition, request, item.offset)
+            if recovered and (here := self._rooms.get(RoomId(room_id))) is not None:
+                found.update(dict.fromkeys(self._permitted(here, item.user)))
         if found:
             self._send(found, text_frame(item.body))
 
@@ -249,7 +252,7 @@ class Hub:
         )
 
     def _subscribers(self, channel: str) -> Collection[Member]:
-        found: dict[Member, None] = {}
+        found = dict.fromkeys(self.catching_up.members(channel))
         for here in self._rooms.values():
             if here.room.channel.value == channel:
                 found.update(here.members)

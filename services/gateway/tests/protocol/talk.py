@@ -17,7 +17,7 @@ from common.limits import Limits
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.effects import Close, Effect, Join, Send
 from gateway.protocol.replies import Timing
-from gateway.protocol.session import Profile, Session
+from gateway.protocol.session import Profile, Session, State
 
 E = TypeVar("E", bound=Effect)
 PEPPER = "pepper"
@@ -68,10 +68,10 @@ class Talk:
         return self._keep(self.session.decided(decision, now=now, now_ms=now_ms))
 
     def joined(self, ticket: int) -> Sequence[Effect]:
-        return self._keep(self.session.subscriptions.joined(ticket))
+        return self._answer(self.session.subscriptions.joined(ticket))
 
     def join_failed(self, ticket: int) -> Sequence[Effect]:
-        return self._keep(self.session.subscriptions.failed(ticket, None, ErrorCode.UNAVAILABLE, "no answer"))
+        return self._answer(self.session.subscriptions.failed(ticket, None, ErrorCode.UNAVAILABLE, "no answer"))
 
     def revoked(self) -> Sequence[Effect]:
         now = self.clock.monotonic()
@@ -109,6 +109,10 @@ class Talk:
     @property
     def closes(self) -> list[int]:
         return [effect.code for effect in self.effects if isinstance(effect, Close)]
+
+    def _answer(self, effects: Sequence[Effect]) -> Sequence[Effect]:
+        """A connection that is being closed is told no more."""
+        return self._keep(effects if self.session.state is State.READY else ())
 
     def _keep(self, effects: Sequence[Effect]) -> Sequence[Effect]:
         self.effects += effects

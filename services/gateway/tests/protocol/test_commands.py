@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from common.cursor import Cursor
 from common.errors import ErrorCode
 from gateway.protocol.commands import (
     MAX_CHANNELS,
@@ -125,6 +126,16 @@ ERRORS: list[tuple[object, ErrorCode, str | None]] = [
     (subscribe(filters={"minValue": "1"}), ErrorCode.INVALID_FILTER, "filters.minValue"),
     (subscribe(filters={"minValue": 2, "maxValue": 1}), ErrorCode.INVALID_FILTER, "filters.minValue"),
     (subscribe(filters={"userId": " "}), ErrorCode.INVALID_FILTER, "filters.userId"),
+    *(
+        (subscribe(since=since), ErrorCode.BAD_REQUEST, "since")
+        for since in ("", "k3f9", "k3f9.0", "k3f9.1:2,0:1", 7, [])
+    ),
+    (subscribe(since="k3f9.0:1,"), ErrorCode.BAD_REQUEST, "since"),
+    (subscribe(since="k3f9.0:99999999999999999999"), ErrorCode.BAD_REQUEST, "since"),
+    ({"type": "subscribe", "channels": ["prices", "tvl"], "since": "k3f9.0:1"}, ErrorCode.BAD_REQUEST, "since"),
+    *((subscribe(snapshot=value), ErrorCode.BAD_REQUEST, "snapshot") for value in (1, "true", {})),
+    ({"type": "subscribe", "channel": "alerts", "snapshot": True}, ErrorCode.BAD_REQUEST, "snapshot"),
+    ({"type": "subscribe", "channels": ["tvl", "alerts"], "snapshot": True}, ErrorCode.BAD_REQUEST, "snapshot"),
     ({"type": "unsubscribe"}, ErrorCode.BAD_REQUEST, "channel"),
     ({"type": "unsubscribe", "room": 5}, ErrorCode.BAD_REQUEST, "room"),
     ({"type": "unsubscribe", "channel": "no"}, ErrorCode.UNKNOWN_CHANNEL, "channel"),
@@ -137,6 +148,12 @@ def test_what_is_wrong_is_told_with_its_code_and_field(message, code, field):
     with pytest.raises(CommandError) as wrong:
         parse(message)
     assert (wrong.value.code, wrong.value.field) == (code, field)
+
+
+def test_a_cursor_and_a_snapshot_are_read():
+    command = parse(subscribe(since="k3f9.0:1,3:18231", snapshot=True))
+    assert isinstance(command, Subscribe)
+    assert (command.since, command.snapshot) == (Cursor("k3f9", {0: 1, 3: 18231}), True)
 
 
 def test_an_error_carries_the_id_of_its_command():

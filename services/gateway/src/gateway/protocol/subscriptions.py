@@ -27,6 +27,8 @@ class Pending:
     id: CommandId | None
     rooms: tuple[Room, ...]
     since: Cursor | None = None
+    past: bool = False
+    """Whether it asks for what came before as well."""
 
 
 class Subscriptions:
@@ -52,7 +54,8 @@ class Subscriptions:
 
     def cursors(self) -> dict[str, str]:
         """By channel, for heartbeats: none of a channel in which something is still to be replayed."""
-        behind = {pending.rooms[0].channel for pending in (self._catching_up or {}).values()}
+        asked = (pending for pending in (self.pending or {}).values() if pending.past)
+        behind = {pending.rooms[0].channel for pending in (*asked, *(self._catching_up or {}).values())}
         channels = dict.fromkeys(room.channel for room in self.rooms.values())
         return {channel.value: self._cursor(channel.value) for channel in channels if channel not in behind}
 
@@ -62,10 +65,11 @@ class Subscriptions:
         if command.since is None and not command.snapshot:
             ticket = self._pend(Pending(command.id, command.rooms))
             return (Join(ticket, command.rooms),)
-        return tuple(
-            CatchUp(self._pend(Pending(command.id, (room,), command.since)), room, command.since, command.snapshot)
-            for room in command.rooms
+        wanted = {room.id for room in command.rooms}
+        superseded = self._cancel(
+            lambda pending: pending.past and pending.rooms[0].id in wanted, "another subscribe took its place"
         )
+        return (*superseded, *(self._catch_up(command, room) for room in command.rooms))
 
     def joined(self, ticket: int) -> tuple[Effect, ...]:
         """Every partition delivers to all rooms of the subscribe: from the cursors told here on, nothing is missed."""
@@ -105,6 +109,9 @@ class Subscriptions:
         pending = self._settle(ticket)
         if pending is None and room_id is not None:
             pending = self._done_catching_up(room_id)
+        if room_id is not None:
+            # Also where it was held before: it left its room to catch up.
+            self._done_catching_up(room_id)
             self.rooms.pop(room_id, None)
         if pending is None:
             return ()
@@ -120,22 +127,22 @@ class Subscriptions:
             retry_after=retry_after,
             oldest=oldest,
         )
-        return (Send(answer),)
+        return (Send(answer, error=code),)
 
     # Unsubscribing --------------------------------------------------------------------------------------------------
 
     def unsubscribe(self, command: Unsubscribe) -> tuple[Effect, ...]:
-        cancelled = self._cancel(lambda room: room.id == command.room)
+        cancelled = self._cancel(lambda pending: any(room.id == command.room for room in pending.rooms))
         room = self.rooms.pop(RoomId(command.room), None)
         if room is None:
             message = "there is no such subscription"
             refusal = error(ErrorCode.NOT_SUBSCRIBED, message, command_id=command.id, field="room")
-            return (*cancelled, Send(refusal))
+            return (*cancelled, Send(refusal, error=ErrorCode.NOT_SUBSCRIBED))
         self._done_catching_up(room.id)
         return (*cancelled, Leave(room), Send(replies.unsubscribed(command.id, room)))
 
     def unsubscribe_all(self, command: UnsubscribeAll) -> tuple[Effect, ...]:
-        cancelled = self._cancel(lambda _room: True)
+        cancelled = self._cancel(lambda _pending: True)
         rooms = tuple(self.rooms.values())
         self.rooms.clear()
         self._catching_up = None
@@ -168,14 +175,20 @@ class Subscriptions:
             self._catching_up = None
         return pending
 
-    def _cancel(self, concerns: Callable[[Room], bool]) -> tuple[Effect, ...]:
-        """End the pending subscribes of a room: they are answered before what ended them."""
+    def _catch_up(self, command: Subscribe, room: Room) -> CatchUp:
+        pending = Pending(command.id, (room,), command.since, past=True)
+        return CatchUp(self._pend(pending), room, command.since, command.snapshot)
+
+    def _cancel(
+        self, concerns: Callable[[Pending], bool], text: str = "unsubscribed before it took effect"
+    ) -> tuple[Effect, ...]:
+        """End pending subscribes: they are answered before what ended them."""
         effects: list[Effect] = []
         for ticket, pending in list((self.pending or {}).items()):
-            if any(map(concerns, pending.rooms)):
+            if concerns(pending):
                 self._settle(ticket)
-                text = "unsubscribed before it took effect"
-                effects += (CancelJoin(ticket), Send(error(ErrorCode.NOT_SUBSCRIBED, text, command_id=pending.id)))
+                code = ErrorCode.NOT_SUBSCRIBED
+                effects += (CancelJoin(ticket), Send(error(code, text, command_id=pending.id), error=code))
         return tuple(effects)
 
     def _subscribed(self, pending: Pending, room: Room, cursor: str) -> Send:
