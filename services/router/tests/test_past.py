@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.channels import Channel
-from common.deliveries import Progress, Routed, Verdict
+from common.deliveries import Activated, Progress, Routed, Verdict
 from services.router.tests.outside import Answer, FakeGateway, Outside
 from tests.support.fixtures import Isolation
 from tests.support.matcher import matches
@@ -58,6 +58,22 @@ def in_order(answer: Answer) -> bool:
     )
 
 
+async def everything_routed(outside: Outside, channel: str) -> None:
+    """Return when the router has come to the end of a channel as it is now: what is asked for then is all in the past."""
+    ends = await outside.ends(channel)
+    gateway = await outside.gateway(next(_slots) % 8)
+    await gateway.want(channel)
+
+    def there(g: FakeGateway) -> bool:
+        reached = {s.partition: item.offset for s, item in g.items(Progress) if s.channel == channel}
+        for segment, item in g.items(Activated):
+            if segment.channel == channel:
+                reached[segment.partition] = max(reached.get(segment.partition, -1), item.offset - 1)
+        return reached == ends
+
+    await gateway.until(there, f"everything of {channel} is routed", limit=30)
+
+
 FILTERS = [
     {},
     {"minValue": 30, "maxValue": 60.5},
@@ -92,6 +108,7 @@ async def test_a_replay_begins_in_kafka_where_memory_does_not_reach_and_ends_in_
     published = await outside.publish_all("prices", prices(range(6000)))
     reads = router.count("router_replay_reads_total")
     filters = {"chains": ["ethereum"], "maxValue": 5000}
+    await everything_routed(outside, "prices")
 
     _, request = await gateway.want("prices", filters, since=since)
 
@@ -121,6 +138,8 @@ async def test_two_hundred_who_ask_at_once_share_the_reads_of_a_partition(
 
 async def test_a_cursor_that_names_no_partition_is_replayed_from_the_start(outside: Outside, gateway: FakeGateway):
     published = await outside.publish_all("alerts", [{"type": "alert", "protocolId": f"p-{n}"} for n in range(50)])
+
+    await everything_routed(outside, "alerts")
 
     _, request = await gateway.want("alerts", None, since={})
 
@@ -240,6 +259,7 @@ def last_values(answer: Answer) -> dict[str, float]:
 
 
 async def snapshot(outside: Outside, filters: Mapping[str, Any] | None = None, **past: Any) -> Answer:
+    await everything_routed(outside, "tvl")
     gateway = await outside.gateway(next(_slots) % 8)
     _, request = await gateway.want("tvl", filters, snapshot=True, **past)
     return await gateway.answered(request)
