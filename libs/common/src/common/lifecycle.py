@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -51,6 +52,16 @@ def exit_with(error: StartupError) -> NoReturn:
     name = program.parent.name if program.name == "__main__.py" else program.name
     print(f"{name}: {error}", file=sys.stderr)
     sys.exit(EXIT_SETTINGS)
+
+
+def collect_garbage_seldom() -> None:
+    """Keep full collections rare; call when the process is set up. For services that hold many long-lived objects.
+
+    With Python's thresholds (700, 10, 10) the collections over 10,000 connections took the 95th percentile of deliveries from 25 ms to 120
+    (`benchmarks/acceptance.py`). What is dropped often must therefore be no cycle.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 200)
 
 
 async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

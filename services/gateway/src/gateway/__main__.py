@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from common.errors import StartupError
-from common.lifecycle import exit_with, run_service
+from common.lifecycle import collect_garbage_seldom, exit_with, run_service
 from common.logs import configure_logs
 from common.settings import load_settings
 from gateway.app import build
@@ -23,6 +23,8 @@ def main() -> None:
     except StartupError as error:
         exit_with(error)
     configure_logs("gateway", level=settings.log_level, form=settings.log_format)
+
+    collect_garbage_seldom()
 
     async def run(stop: asyncio.Event) -> None:
         await build(settings).run(stop)

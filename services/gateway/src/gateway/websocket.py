@@ -110,6 +110,8 @@ class WebSocket(asyncio.Protocol):
         self._flush_protocol()
 
     def connection_lost(self, _error: Exception | None) -> None:
+        # A protocol and its parser refer to each other: without this each connection would wait for the garbage collector.
+        self._protocol.parser.close()
         session = self.session
         if session is None:
             return
@@ -180,6 +182,7 @@ class WebSocket(asyncio.Protocol):
         if response.status_code != 101:
             return
         self._flush_protocol()
+        server.parser.close()
         # The handshake object holds both sides' headers; a plain protocol is half its size.
         self._protocol = Protocol(
             Side.SERVER, state=OPEN, max_size=self._connections.profile.limits.message_bytes, logger=_LOGGER
