@@ -30,7 +30,6 @@ INTEREST_OFFSETS = "ws:interest:offsets"
 STREAMS = "ws:streams"
 BRIDGE_LEASE = "ws:bridge"
 BRIDGE_CHANNELS = "events:*"
-AUTH_KEYS = "auth:key:*"
 
 CONNECTION_TTL_SECONDS = 24 * 3600
 CLOSED_TTL_SECONDS = 600

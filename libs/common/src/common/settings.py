@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
-from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -125,4 +124,3 @@ def _first_line(cls: type[CommonSettings], error: ValidationError) -> str:
 
 # NoDecode: pydantic-settings would read a tuple's variable as JSON.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-FilePath = PurePath

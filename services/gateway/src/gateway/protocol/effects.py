@@ -8,7 +8,6 @@ from common.cursor import Cursor
 from common.errors import ErrorCode
 from common.identifiers import KeyHash
 from common.rooms import Room
-from gateway.protocol.commands import CommandId
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +83,3 @@ class Seen:
 
 
 Effect = Send | SendPing | Close | Abort | ValidateKey | Register | Join | CatchUp | CancelJoin | Leave | Seen
-
-__all__ = [
-    "Abort",
-    "CancelJoin",
-    "Close",
-    "CommandId",
-    "Effect",
-    "Join",
-    "Leave",
-    "Register",
-    "Seen",
-    "Send",
-    "SendPing",
-    "ValidateKey",
-]
