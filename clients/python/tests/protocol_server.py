@@ -92,6 +92,14 @@ class ProtocolServer:
         for peer in self.peers:
             await peer.send(type="heartbeat", timestamp=1, sent=0, cursors=cursors or {"prices": self.cursor})
 
+    async def end_past(self, kind: str, **fields: Any) -> None:
+        """The last subscription of each peer that asked for something of the past has all of it."""
+        for peer in self.peers:
+            command = next(one for one in reversed(peer.commands) if "since" in one or "snapshot" in one)
+            room = self._rooms[_selection(command)]
+            end = {"count": 0, "cursor": self.cursor, **fields}
+            await peer.send(type=kind, id=command["id"], channel=command["channel"], room=room, **end)
+
     async def notify(self, **message: Any) -> None:
         for peer in self.peers:
             await peer.send(**message)
@@ -154,10 +162,10 @@ class ProtocolServer:
         if not self.confirms:
             return
         wanted = {"channel": command["channel"], "filters": command.get("filters", {})}
-        key = json.dumps(wanted, sort_keys=True)
-        room = self._rooms.setdefault(key, f"{command['channel']}:{next(self._numbers):016x}")
+        room = self._rooms.setdefault(_selection(command), f"{command['channel']}:{next(self._numbers):016x}")
         peer.rooms[room] = wanted
-        await peer.send(type="subscribed", id=command["id"], room=room, cursor=self.cursor, **wanted)
+        cursor = command.get("since") or (f"{EPOCH}." if command.get("snapshot") else self.cursor)
+        await peer.send(type="subscribed", id=command["id"], room=room, cursor=cursor, **wanted)
 
     async def _on_unsubscribe(self, peer: Peer, command: Json) -> None:
         del peer.rooms[command["room"]]
@@ -172,6 +180,10 @@ async def protocol_server() -> AsyncIterator[ProtocolServer]:
         yield server
     finally:
         await server.stop()
+
+
+def _selection(command: Json) -> str:
+    return json.dumps([command["channel"], command.get("filters", {})], sort_keys=True)
 
 
 def _matches(room: Json, update: Json) -> bool:

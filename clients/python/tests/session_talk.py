@@ -35,6 +35,11 @@ def confirm(session: Session, command: int = 1, room: str = "prices:r1", cursor:
     return hear(session, type="subscribed", id=command, channel="prices", room=room, cursor=cursor)
 
 
+def end_past(session: Session, command: int, cursor: str, **fields: Any) -> Effects:
+    end = {"type": "replay_end", "id": command, "room": "prices:r1", "count": 0, "cursor": cursor, **fields}
+    return hear(session, **end)
+
+
 def publish(session: Session, offset: int, **fields: Any) -> Effects:
     return hear(session, type="price_update", channel="prices", id=f"0:{offset}", **fields)
 

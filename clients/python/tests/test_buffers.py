@@ -1,9 +1,9 @@
 """What waits for the application, and where it stands."""
 
-from typing import Any
+import asyncio
 
 from clients.python.tests.client_talk import take
-from clients.python.tests.protocol_server import KEY
+from clients.python.tests.protocol_server import KEY, LIMIT
 from defistream import Client
 
 
@@ -15,14 +15,56 @@ async def test_ids_already_seen_are_dropped(server):
         assert await take(prices, 2) == ["0:101", "0:102"]
 
 
-async def test_updates_before_the_confirmation_are_kept(server):
-    async def publish(peer: Any, _: Any) -> None:
-        await peer.send(type="price_update", channel="prices", id="0:101")
-        server.offsets[0] = 101
-
-    server.before_subscribed = publish
-    async with Client(server.url, KEY) as client, client.subscribe("prices") as prices:
+async def test_the_past_is_taken_apart_from_what_follows(server):
+    async with Client(server.url, KEY) as client, client.subscribe("prices", snapshot=True) as prices:
+        before = prices.caught_up
+        for offset in (7, 9):
+            await server.notify(type="price_update", channel="prices", id=f"0:{offset}")
+        await server.end_past("snapshot_end")
+        await server.publish()
+        async with asyncio.timeout(LIMIT):
+            assert [update.id for update in await prices.catch_up()] == ["0:7", "0:9"]
+        assert (before, prices.caught_up) == (False, True)
+        assert prices.cursor == "k3f9.0:100,1:200"
         assert await take(prices, 1) == ["0:101"]
+
+
+async def test_an_empty_past_is_taken_at_once(server):
+    async with Client(server.url, KEY) as client:
+        prices = client.subscribe("prices", snapshot=True)
+        taking = asyncio.ensure_future(prices.catch_up())
+        await server.until_subscribed()
+        await server.end_past("snapshot_end")
+        async with asyncio.timeout(LIMIT):
+            assert await taking == []
+            assert await client.subscribe("tvl").catch_up() == []
+
+
+async def test_a_cancelled_taking_of_the_past_loses_nothing(server):
+    async with Client(server.url, KEY) as client, client.subscribe("prices", snapshot=True) as prices:
+        await server.notify(type="price_update", channel="prices", id="0:7")
+        async with client.subscribe("tvl"):
+            pass  # Frames come in order: with this confirmation the update is in.
+        taking = asyncio.ensure_future(prices.catch_up())
+        await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.wait([taking])
+        await server.end_past("snapshot_end")
+        async with asyncio.timeout(LIMIT):
+            assert [update.id for update in await prices.catch_up()] == ["0:7"]
+
+
+async def test_drop_oldest_drops_nothing_of_the_past(server):
+    async with (
+        Client(server.url, KEY, buffer=2, overflow="drop_oldest") as client,
+        client.subscribe("prices", snapshot=True) as prices,
+    ):
+        for offset in range(20):
+            await server.notify(type="price_update", channel="prices", id=f"0:{offset}")
+        await server.end_past("snapshot_end")
+        async with asyncio.timeout(LIMIT):
+            assert len(await prices.catch_up()) == 20
+        assert prices.dropped == 0
 
 
 async def test_the_cursor_follows_what_the_application_took(server):

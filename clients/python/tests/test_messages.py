@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from defistream.cursors import Cursor
 from defistream.messages import (
     Authenticated,
+    CatchUpEnd,
     Conflation,
     Heartbeat,
     Ignored,
     OperatorBroadcast,
     Refusal,
-    ReplayEnd,
     ServerNotice,
     Subscribed,
     Unsubscribed,
@@ -51,7 +51,14 @@ KNOWN = [
         ),
         ({"type": "subscribed", "id": 3, "room": "prices:9f", "cursor": "."}, Subscribed(3, "prices:9f", None)),
         ({"type": "unsubscribed", "id": 4, "room": "prices:9f"}, Unsubscribed(4)),
-        ({"type": "replay_end", "room": "prices:9f", "cursor": "k3f9.0:1"}, ReplayEnd(None, "prices:9f", CURSOR)),
+        (
+            {"type": "replay_end", "id": 7, "room": "prices:9f", "count": 12, "cursor": "k3f9.0:1"},
+            CatchUpEnd(7, "prices:9f", CURSOR, 12, snapshot=False, expired=False),
+        ),
+        (
+            {"type": "snapshot_end", "id": 7, "room": "prices:9f", "count": 0, "cursor": "k3f9.0:1", "expired": True},
+            CatchUpEnd(7, "prices:9f", CURSOR, 0, snapshot=True, expired=True),
+        ),
         ({"type": "heartbeat", "cursors": {"prices": "k3f9.0:1", "tvl": "."}}, Heartbeat({"prices": CURSOR})),
         ({"type": "broadcast", "data": [1]}, OperatorBroadcast(None, [1])),
         (

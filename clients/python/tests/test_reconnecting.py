@@ -115,7 +115,7 @@ async def test_a_saved_cursor_is_given_back(server):
     async with Client(server.url, KEY, resume=True) as client, client.subscribe("prices", since="k3f9.0:7") as prices:
         assert server.commands("subscribe")[0]["since"] == "k3f9.0:7"
         await server.notify(type="price_update", channel="prices", id="0:8")
-        await server.notify(type="replay_end", room=prices.room, channel="prices", count=1, cursor=server.cursor)
+        await server.end_past("replay_end", count=1)
         await server.publish()
         assert await take(prices, 2) == ["0:8", "0:101"]
         assert prices.cursor == "k3f9.0:101,1:200"

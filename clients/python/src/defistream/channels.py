@@ -5,6 +5,9 @@ from __future__ import annotations
 from defistream.errors import InvalidArgument
 
 CHANNELS = ("prices", "tvl", "protocols", "alerts", "liquidations", "governance", "emissions")
+STATE_CHANNELS = CHANNELS[:3]
+"""Those that say how things are now: of each entity the newest update is what counts, and snapshots have it."""
+
 PROTOCOL_PREFIX = "protocol:"
 
 

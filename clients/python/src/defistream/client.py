@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, get_args
 
-from defistream.channels import parse_channel
+from defistream.channels import STATE_CHANNELS, parse_channel
 from defistream.cursors import parse_cursor
-from defistream.driver import Driver
+from defistream.driver import Driver, Wanted
 from defistream.errors import InvalidArgument
 from defistream.events import Event
 from defistream.filters import make_filters
@@ -92,11 +92,17 @@ class Client:
         min_value: float | None = None,
         max_value: float | None = None,
         since: str | None = None,
+        snapshot: bool = False,
     ) -> Subscription:
         """Updates of a channel that match all the filters given; `protocol:<id>` is short for `protocols` with that id.
 
-        `since`: a saved `Subscription.cursor` to go on from; needs `resume=True`. Any number of subscriptions may be open at once.
-        Nothing is sent before the first step of the iteration. Raises `InvalidArgument`, naming what is wrong.
+        - `since`: a saved `Subscription.cursor` to go on from; needs `resume=True`.
+        - `snapshot`: first the last update of each entity whose last update the filters select, of `prices`, `tvl` and `protocols`
+          (`Subscription.catch_up` takes them apart). With `since`, and after an interruption, what was missed comes instead, and last
+          values only where that is no longer kept.
+
+        Any number of subscriptions may be open at once. Nothing is sent before the first step of the iteration. Raises
+        `InvalidArgument`, naming what is wrong.
         """
         if self._driver is None:
             raise InvalidArgument("the client is not open; use it in an `async with` block")
@@ -113,8 +119,11 @@ class Client:
             min_value=min_value,
             max_value=max_value,
         )
+        if snapshot and name not in STATE_CHANNELS:
+            raise InvalidArgument(f"only {', '.join(STATE_CHANNELS)} have snapshots; {name} carries events")
         cursor = parse_cursor(since) if since is not None else None
-        return Subscription(self._driver, name, filters, since=cursor, time_limit=self._subscribe_timeout)
+        wanted = Wanted(name, filters, cursor, snapshot)
+        return Subscription(self._driver, wanted, time_limit=self._subscribe_timeout)
 
     async def aclose(self) -> None:
         """Close the connection, end all subscriptions. Idempotent; safe to cancel: the closing goes on to its end all the same."""

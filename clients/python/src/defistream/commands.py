@@ -12,12 +12,14 @@ def authenticate(api_key: str) -> str:
     return _text({"type": "authenticate", "auth": {"apiKey": api_key}})
 
 
-def subscribe(number: int, channel: str, filters: Filters, since: str | None) -> str:
+def subscribe(number: int, channel: str, filters: Filters, since: str | None, *, snapshot: bool = False) -> str:
     command: dict[str, Any] = {"type": "subscribe", "id": number, "channel": channel}
     if selected := filters.to_json():
         command["filters"] = selected
     if since is not None:
         command["since"] = since
+    if snapshot:
+        command["snapshot"] = True
     return _text(command)
 
 

@@ -41,6 +41,13 @@ class Cursor:
             offsets[partition] = max(offset, offsets.get(partition, -1))
         return Cursor(self.epoch, offsets)
 
+    def least(self, other: Cursor) -> Cursor:
+        """Where someone stands who lacks all that one of the two lacks. Both are of one stream."""
+        named = self.offsets.keys() & other.offsets.keys()
+        return Cursor(
+            self.epoch, {partition: min(self.offsets[partition], other.offsets[partition]) for partition in named}
+        )
+
     def is_ahead_of(self, other: Cursor) -> bool:
         """Whether someone who stands at `other` lacks something of what this cursor has had."""
         if other.epoch != self.epoch:
@@ -122,6 +129,15 @@ class Position:
         if moves:
             self.standing.move(partition, offset)
         return True
+
+    def is_beyond(self, partition: int, offset: int) -> bool:
+        """Whether a later update of the partition was had."""
+        return offset < max(self._seen.get(partition, ()), default=self._floor.get(partition, -1))
+
+    def settle(self) -> None:
+        """What is older than what was had is wanted no more. The cursor stays."""
+        for partition, seen in tuple(self._seen.items()):
+            self._raise_floor(partition, max(seen, default=-1))
 
     def tell(self, told: Cursor) -> None:
         """The server says that everything up to `told` was had."""

@@ -7,6 +7,7 @@ import itertools
 import ssl as tls
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
 from defistream import events
@@ -33,6 +34,16 @@ from defistream.inbox import Inbox, Overflow
 from defistream.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a subscription asks for."""
+
+    channel: str
+    filters: Filters
+    since: Cursor | None = None
+    snapshot: bool = False
+
+
 class Driver:
     """The running part of a client. `run` is its one task; everything else is called from the same event loop."""
 
@@ -57,7 +68,8 @@ class Driver:
         self._inboxes: dict[int, Inbox] = {}
         self._held: dict[int, tuple[asyncio.TimerHandle, DefistreamError]] = {}
         self._full: set[Inbox] = set()
-        self._opening = 0
+        self._opening: set[int] = set()
+        self._frames = 0
         # Bounded by the subscriptions: one command each, and a new one waits for the answer to it.
         self._outgoing: deque[str] = deque()
         self._has_outgoing = asyncio.Event()
@@ -92,32 +104,50 @@ class Driver:
         if self._error is not None:
             raise self._error
 
-    async def open(self, channel: str, filters: Filters, since: Cursor | None, limit: float) -> tuple[int, Inbox]:
+    async def open(self, wanted: Wanted, limit: float) -> tuple[int, Inbox]:
         """A subscription that is in effect: its number and inbox. Nothing is left behind by an error or a cancellation."""
         number = next(self._numbers)
-        inbox = self._inboxes[number] = Inbox(limit=self._buffer, overflow=self._overflow, since=since)
-        self._opening += 1
+        past = wanted.since is not None or wanted.snapshot
+        inbox = self._inboxes[number] = Inbox(
+            limit=self._buffer, overflow=self._overflow, since=wanted.since, past=past
+        )
+        self._opening.add(number)
         self._let_read()
         confirmed = False
         try:
-            self._perform(self._session.subscribe(number, channel, filters, since))
-            async with asyncio.timeout(limit):
-                await inbox.begun.wait()
+            self._perform(
+                self._session.subscribe(number, wanted.channel, wanted.filters, wanted.since, snapshot=wanted.snapshot)
+            )
+            await self._wait_begun(number, inbox, limit)
             if inbox.room is None:
                 raise inbox.error or ConnectionClosed(CloseCode.NORMAL, "the client is closed")
             confirmed = True
         except TimeoutError:
-            raise self._refusal_of(number) or SubscriptionTimeout(channel, limit) from None
+            raise self._refusal_of(number) or SubscriptionTimeout(wanted.channel, limit) from None
         finally:
-            self._opening -= 1
+            self._opening.discard(number)
             if not confirmed:
                 self.leave(number)
         return number, inbox
+
+    async def _wait_begun(self, number: int, inbox: Inbox, limit: float) -> None:
+        """`limit` seconds for the answer. The time in which it waits for the replay of another one does not count, while that goes on."""
+        while True:
+            frames = self._frames
+            try:
+                async with asyncio.timeout(limit):
+                    await inbox.begun.wait()
+            except TimeoutError:
+                if self._session.is_in_turn(number) or self._frames == frames:
+                    raise
+                continue
+            return
 
     def leave(self, number: int) -> None:
         """End a subscription. Idempotent."""
         self._finish(number, None)
         self._perform(self._session.unsubscribe(number))
+        self._let_read()
 
     def leave_soon(self, number: int) -> None:
         """As `leave`, from any thread and also when the event loop is gone: for finalizers."""
@@ -145,13 +175,14 @@ class Driver:
             frame = await connection.receive(self._session.silence_limit)
             if isinstance(frame, Closed):
                 return frame
+            self._frames += 1
             self._perform(self._session.received(frame))
             if self._full:
                 await self._wait_for_space()
 
     async def _wait_for_space(self) -> None:
         """While a subscription waits for its answer reading goes on, or a full inbox would keep that answer from it."""
-        while self._full and not self._opening:
+        while self._full and not any(map(self._session.is_in_turn, self._opening)):
             inbox = next(iter(self._full))
             if not inbox.is_full:
                 self._full.discard(inbox)
@@ -201,8 +232,8 @@ class Driver:
                 inbox.put(update, place)
                 if inbox.is_full:
                     self._full.add(inbox)
-            case Tell(cursor=cursor):
-                inbox.tell(cursor)
+            case Tell(cursor=cursor, caught_up=caught_up):
+                inbox.tell(cursor, caught_up=caught_up)
             case Begin(room=room):
                 self._release(effect.subscription)
                 inbox.begin(room)

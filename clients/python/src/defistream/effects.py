@@ -28,10 +28,14 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """A subscription's cursor moves here once the application has taken what came before."""
+    """A subscription's cursor moves here once the application has taken what came before.
+
+    `caught_up`: with that it has all of the past that it asked for.
+    """
 
     subscription: int
     cursor: Cursor
+    caught_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

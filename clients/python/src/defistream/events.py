@@ -27,6 +27,23 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All that `since`, `snapshot` or an interruption made a subscription ask for has come: `count` updates, up to `cursor`.
+
+    `snapshot`: these were last values. `expired`: instead of what followed a cursor, which is no longer kept, so that updates
+    that were superseded meanwhile are missing. Told when it was read: some may still wait for the application
+    (`Subscription.caught_up`).
+    """
+
+    channel: str
+    room: str
+    cursor: str
+    count: int
+    snapshot: bool
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A subscription goes on after an interruption, and what came between `since` and `cursor` was not sent again.
 
@@ -94,4 +111,6 @@ class Complaint:
     message: str
 
 
-Event = Connected | Subscribed | Gap | Reconnecting | Resubscribing | Notice | Broadcast | Conflated | Complaint
+Event = (
+    Connected | Subscribed | CaughtUp | Gap | Reconnecting | Resubscribing | Notice | Broadcast | Conflated | Complaint
+)

@@ -66,6 +66,16 @@ class Filters:
             and self._in_bounds(update.value)
         )
 
+    def may_overlap(self, other: Filters) -> bool:
+        """False where no update can match both."""
+        return not (
+            _are_apart(self.protocol_ids, other.protocol_ids)
+            or _are_apart(self.token_ids, other.token_ids)
+            or _are_apart(_given(self.user_id), _given(other.user_id))
+            or _is_above(self.min_value, other.max_value)
+            or _is_above(other.min_value, self.max_value)
+        )
+
     def _in_bounds(self, value: float | None) -> bool:
         if self.min_value is None and self.max_value is None:
             return True
@@ -101,6 +111,18 @@ def make_filters(
 
 def _among(wanted: frozenset[str], given: str | None, normalize: Callable[[str], str]) -> bool:
     return not wanted or (given is not None and normalize(given) in wanted)
+
+
+def _are_apart(one: frozenset[str], other: frozenset[str]) -> bool:
+    return bool(one) and bool(other) and one.isdisjoint(other)
+
+
+def _given(value: str | None) -> frozenset[str]:
+    return frozenset() if value is None else frozenset((value,))
+
+
+def _is_above(least: float | None, most: float | None) -> bool:
+    return least is not None and most is not None and least > most
 
 
 def _values(name: str, values: Iterable[str] | None, normalize: Callable[[str], str]) -> frozenset[str]:

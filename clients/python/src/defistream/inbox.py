@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from enum import Enum, auto
 from typing import Literal
 
 from defistream.cursors import Cursor, Standing
@@ -15,16 +16,24 @@ Overflow = Literal["wait", "drop_oldest"]
 
 `wait`: nothing more is read from the connection until the application takes an update. The client itself loses nothing; if it stays
 slow, the server conflates, or closes with 4003, and the client comes back. `drop_oldest`: the oldest waiting update is dropped and
-counted: for displays that want the present only.
+counted: for displays that want the present only. What `since` or `snapshot` asked for is not dropped: until it is taken, this waits too.
 """
 
-_Entry = tuple[Update, tuple[int, int] | None] | Cursor
+
+class _Mark(Enum):
+    CAUGHT_UP = auto()
+
+
+_Entry = tuple[Update, tuple[int, int] | None] | Cursor | _Mark
 
 
 class Inbox:
     """Updates in order, and between them the cursors that hold once all before was taken. For one consumer."""
 
-    def __init__(self, *, limit: int, overflow: Overflow, since: Cursor | None = None) -> None:
+    def __init__(self, *, limit: int, overflow: Overflow, since: Cursor | None = None, past: bool = False) -> None:
+        """`past`: updates from before its beginning come first."""
+        self.caught_up = not past
+        self._collected: list[Update] = []
         self._entries: deque[_Entry] = deque()
         self._limit = limit
         self._overflow = overflow
@@ -46,17 +55,29 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Whether reading should wait."""
-        return self._overflow == "wait" and self._waiting >= self._limit and not self._ended
+        return not self._drops and self._waiting >= self._limit and not self._ended
+
+    @property
+    def _drops(self) -> bool:
+        return self._overflow == "drop_oldest" and self.caught_up
 
     def put(self, update: Update, place: tuple[int, int] | None) -> None:
-        if self._overflow == "drop_oldest" and self._waiting >= self._limit:
+        if self._drops and self._waiting >= self._limit:
             self._next_update()
             self.dropped += 1
         self._entries.append((update, place))
         self._waiting += 1
         self._arrived.set()
 
-    def tell(self, cursor: Cursor) -> None:
+    def tell(self, cursor: Cursor, *, caught_up: bool = False) -> None:
+        self._tell(cursor)
+        if caught_up and not self.caught_up:
+            self._entries.append(_Mark.CAUGHT_UP)
+            if not self._waiting:
+                self._take_marks()
+            self._arrived.set()
+
+    def _tell(self, cursor: Cursor) -> None:
         if not self._entries:
             self._standing.tell(cursor)
             return
@@ -84,9 +105,18 @@ class Inbox:
             if update is not None:
                 self._taken.set()
                 return update
-            self._raise_if_ended()
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self._wait_for_more()
+
+    async def catch_up(self) -> list[Update]:
+        """All updates of the past that were not taken yet, once it is complete. After a cancellation the next call goes on."""
+        while True:
+            while not self.caught_up and (update := self._next_update()) is not None:
+                self._taken.set()
+                self._collected.append(update)
+            if self.caught_up:
+                collected, self._collected = self._collected, []
+                return collected
+            await self._wait_for_more()
 
     async def wait_for_taking(self) -> None:
         """Until the application took an update, the inbox ended, or `wake` was called."""
@@ -98,21 +128,32 @@ class Inbox:
 
     def _next_update(self) -> Update | None:
         """Take entries up to and with the next update, and move the cursor along."""
-        while self._entries:
+        self._take_marks()
+        if not self._entries:
+            return None
+        entry = self._entries.popleft()
+        assert isinstance(entry, tuple)
+        self._waiting -= 1
+        update, place = entry
+        if place is not None:
+            self._standing.move(*place)
+        self._take_marks()
+        return update
+
+    def _take_marks(self) -> None:
+        """What lies between updates holds as soon as all before it was taken."""
+        while self._entries and not isinstance(self._entries[0], tuple):
             entry = self._entries.popleft()
             if isinstance(entry, Cursor):
                 self._standing.tell(entry)
-                continue
-            self._waiting -= 1
-            update, place = entry
-            if place is not None:
-                self._standing.move(*place)
-            return update
-        return None
+            else:
+                self.caught_up = True
 
-    def _raise_if_ended(self) -> None:
+    async def _wait_for_more(self) -> None:
         if self.error is not None:
             # A new traceback each time: the same error may be raised to several who wait.
             raise self.error.with_traceback(None)
         if self._ended:
             raise StopAsyncIteration
+        self._arrived.clear()
+        await self._arrived.wait()

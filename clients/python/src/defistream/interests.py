@@ -1,8 +1,9 @@
 """What the session knows of each subscription.
 
 WAITING --ask--> ASKED --subscribed--> LIVE
-                 ASKED --subscribed, having asked with `since`--> REPLAYING --replay_end--> LIVE
-any state --refused for now, or the connection ended--> WAITING
+                 ASKED --subscribed, having asked for the past too--> REPLAYING --its end--> LIVE
+ASKED, REPLAYING --refused for now--> HELD --after a while--> WAITING
+any state --the connection ended, or another one of its room asks for the past--> WAITING
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from defistream.updates import Update
 
 class State(Enum):
     WAITING = auto()
+    HELD = auto()
     ASKED = auto()
     REPLAYING = auto()
     LIVE = auto()
@@ -26,25 +28,41 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Interest:
-    """One subscription. `early`: updates that came before `subscribed`, and so before their stream's epoch was known."""
+    """One subscription. `early`: updates that may be live ones of another room, by place; only while it replays."""
 
     number: int
     channel: str
     filters: Filters
     position: Position
+    snapshot: bool = False
     state: State = State.WAITING
     room: str | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    early: list[Update] = field(default_factory=list)
+    early: dict[tuple[int, int], Update] = field(default_factory=dict)
+    spared: bool = False
+    """Whether it may have been spared updates: of those that it lacks, what is older than what it had is superseded."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the server knows of it, or is about to."""
+        return self.state in (State.ASKED, State.REPLAYING, State.LIVE)
 
     def selects_like(self, other: Interest) -> bool:
         """Whether both are one room."""
         return self.channel == other.channel and self.filters == other.filters
 
-    def suspend(self) -> None:
-        """The connection ended."""
-        self.state = State.WAITING
+    def suspend(self, state: State = State.WAITING) -> None:
+        """The server sends nothing for it any more; what it has had stays known."""
+        self.state = state
         self.early.clear()
+        if self.spared:
+            self.position.settle()
+            self.spared = False
+
+    def pass_early(self, partition: int, offset: int | None = None) -> list[tuple[tuple[int, int], Update]]:
+        """Take out the early ones of a partition, those below `offset` where it is given, in order."""
+        places = [one for one in self.early if one[0] == partition and (offset is None or one[1] < offset)]
+        return [(place, self.early.pop(place)) for place in sorted(places)]
 
 
 class Interests:
@@ -57,11 +75,19 @@ class Interests:
     def __iter__(self) -> Iterator[Interest]:
         return iter(tuple(self._by_number.values()))
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(self._by_channel)
+
     def get(self, number: int | None) -> Interest | None:
         return self._by_number.get(number) if number is not None else None
 
     def of_channel(self, channel: str) -> list[Interest]:
         return self._by_channel.get(channel, [])
+
+    def of_room(self, interest: Interest) -> list[Interest]:
+        """Those that are one room with it, itself too."""
+        return [other for other in self.of_channel(interest.channel) if other.selects_like(interest)]
 
     def add(self, interest: Interest) -> None:
         self._by_number[interest.number] = interest
@@ -72,7 +98,3 @@ class Interests:
         if interest is not None:
             self._by_channel[interest.channel].remove(interest)
         return interest
-
-    def wants(self, interest: Interest) -> bool:
-        """Whether a subscription of the same room is still there."""
-        return any(other.selects_like(interest) for other in self.of_channel(interest.channel))

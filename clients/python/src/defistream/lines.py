@@ -61,13 +61,15 @@ def format_json(update: Update) -> str:
     return json.dumps(update.raw, separators=(",", ":"), ensure_ascii=False)
 
 
-def describe(event: events.Event) -> str | None:
+def describe(event: events.Event) -> str | None:  # noqa: C901 - flat, one case an event
     """What happened beside updates, in one line; `None` for what is told by an error anyway."""
     match event:
         case events.Connected(user=user, connection_id=connection_id):
             text = f"connected as {user or 'nobody'} (connection {connection_id})"
         case events.Subscribed(room=room, filters=filters):
             text = f"subscribed to {room} {json.dumps(filters, ensure_ascii=False)}"
+        case events.CaughtUp():
+            text = _describe_past(event)
         case events.Reconnecting(after=after, code=code, reason=reason):
             why = " ".join(str(part) for part in (code, reason) if part)
             text = f"reconnecting in {after:.1f} s ({why})"
@@ -86,6 +88,11 @@ def describe(event: events.Event) -> str | None:
         case _:
             assert_never(event)
     return _clean(text)
+
+
+def _describe_past(end: events.CaughtUp) -> str:
+    came = f"{end.count} {'last values' if end.snapshot else 'missed updates'} of {end.room}"
+    return f"{came}; what followed the cursor is no longer kept" if end.expired else came
 
 
 def format_time(timestamp: int | None) -> str:

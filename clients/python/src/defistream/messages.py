@@ -45,12 +45,16 @@ class Unsubscribed:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayEnd:
-    """`command` or `room` says whose replay it was."""
+class CatchUpEnd:
+    """All that a subscription asked for of the past was sent. `snapshot`: last values, not every update."""
 
     command: int | None
-    room: str | None
+    room: str
     cursor: Cursor
+    count: int
+    snapshot: bool
+    expired: bool
+    """A cursor was given too, and could not be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ Message = (
     | Authenticated
     | Subscribed
     | Unsubscribed
-    | ReplayEnd
+    | CatchUpEnd
     | Heartbeat
     | OperatorBroadcast
     | ServerNotice
@@ -162,8 +166,15 @@ def _unsubscribed(fields: Fields) -> Message:
     return Unsubscribed(_command(fields))
 
 
-def _replay_end(fields: Fields) -> Message:
-    return ReplayEnd(_command(fields), _text(fields.get("room")), parse_cursor(fields["cursor"]))
+def _end(fields: Fields) -> Message:
+    return CatchUpEnd(
+        command=_command(fields),
+        room=str(fields["room"]),
+        cursor=parse_cursor(fields["cursor"]),
+        count=int(fields["count"]),
+        snapshot=fields["type"] == "snapshot_end",
+        expired=fields.get("expired") is True,
+    )
 
 
 def _heartbeat(fields: Fields) -> Message:
@@ -205,7 +216,8 @@ _PARSERS: dict[str, Callable[[Fields], Message]] = {
     "welcome": _welcome,
     "authenticated": _authenticated,
     "subscribed": _subscribed,
-    "replay_end": _replay_end,
+    "replay_end": _end,
+    "snapshot_end": _end,
     "heartbeat": _heartbeat,
     "broadcast": _broadcast,
     "notice": _notice,
@@ -213,7 +225,6 @@ _PARSERS: dict[str, Callable[[Fields], Message]] = {
     "error": _error,
     "unsubscribed": _unsubscribed,
     "subscriptions": _pass,
-    "snapshot_end": _pass,
     "pong": _pass,
 }
 

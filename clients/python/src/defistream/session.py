@@ -122,11 +122,17 @@ class Session:
         """The application has done with the client. Idempotent."""
         return NOTHING if self._state is State.ENDED else self._stop(ConnectionClosed(1000, "the client is closed"))
 
-    def subscribe(self, number: int, channel: str, filters: Filters, since: Cursor | None = None) -> Effects:
+    def subscribe(
+        self, number: int, channel: str, filters: Filters, since: Cursor | None = None, *, snapshot: bool = False
+    ) -> Effects:
         """The application wants a subscription; asked for at once, or as soon as there is a connection."""
         if self._error is not None:
             return (Finish(number, self._error),)
-        return self._subscribing.add(number, channel, filters, since)
+        return self._subscribing.add(number, channel, filters, since, snapshot=snapshot)
+
+    def is_in_turn(self, number: int) -> bool:
+        """False while a subscription waits for the replay of another one to end, before it is asked for."""
+        return self._subscribing.is_in_turn(number)
 
     def retry(self, number: int) -> Effects:
         """The wait of a `Hold` is over."""
@@ -159,6 +165,7 @@ class Session:
             case OperatorBroadcast():
                 return (Announce(events.Broadcast(message.channel, message.data)),)
             case Conflation():
+                self._subscribing.conflated(message.channel)
                 return (Announce(events.Conflated(message.channel, message.count, message.first, message.last)),)
             case _:
                 assert_never(message)

@@ -6,15 +6,17 @@ import itertools
 from typing import assert_never
 
 from defistream import commands, events
-from defistream.cursors import Cursor, Position, parse_place
-from defistream.effects import NOTHING, Announce, Begin, Deliver, Effects, Finish, Hold, Send, Tell
+from defistream.asking import Ask, plan
+from defistream.cursors import Cursor, Position
+from defistream.effects import NOTHING, Announce, Begin, Effects, Finish, Hold, Send, Tell
 from defistream.errors import CursorExpired, DefistreamError, SubscriptionRefused
 from defistream.filters import Filters
 from defistream.interests import Interest, Interests, State
-from defistream.messages import Heartbeat, Refusal, ReplayEnd, Subscribed, Unsubscribed
+from defistream.messages import CatchUpEnd, Heartbeat, Refusal, Subscribed, Unsubscribed
+from defistream.sharing import Sharing, release
 from defistream.updates import Update
 
-Answer = Update | Heartbeat | Subscribed | Unsubscribed | ReplayEnd
+Answer = Update | Heartbeat | Subscribed | Unsubscribed | CatchUpEnd
 
 
 class Subscribing:
@@ -29,20 +31,22 @@ class Subscribing:
         self._online = False
         self._interests = Interests()
         self._commands = itertools.count(1)
-        self._asked: dict[int, Interest] = {}
+        self._asked: dict[int, Ask] = {}
         # Channels of rooms that nobody here wants any more, but that may still send, by the command that is to end them.
         self._leaving: dict[int, str] = {}
+        self._sharing = Sharing()
 
     def online(self) -> Effects:
         """Commands are taken from now on: ask for everything."""
         self._online = True
-        return tuple(self._ask(interest) for interest in self._interests)
+        return tuple(effect for channel in self._interests.channels for effect in self._advance(channel))
 
     def offline(self) -> None:
         """The connection ended, and with it every subscription on the server."""
         self._online = False
         self._asked.clear()
         self._leaving.clear()
+        self._sharing.clear()
         for interest in self._interests:
             interest.suspend()
 
@@ -53,37 +57,56 @@ class Subscribing:
             self._interests.remove(number)
         return tuple(Finish(number, error) for number in numbers)
 
-    def add(self, number: int, channel: str, filters: Filters, since: Cursor | None) -> Effects:
-        self._interests.add(Interest(number, channel, filters, Position(since)))
-        return self.ask_again(number)
+    def add(
+        self, number: int, channel: str, filters: Filters, since: Cursor | None, *, snapshot: bool = False
+    ) -> Effects:
+        self._interests.add(Interest(number, channel, filters, Position(since), snapshot))
+        return self._advance(channel)
 
     def ask_again(self, number: int) -> Effects:
         """Nothing where it does not wait any more, or cannot be asked for yet."""
         interest = self._interests.get(number)
-        if not self._online or interest is None or interest.state is not State.WAITING:
+        if interest is None or interest.state is not State.HELD:
             return NOTHING
-        return (self._ask(interest),)
+        interest.state = State.WAITING
+        return self._advance(interest.channel)
+
+    def is_in_turn(self, number: int) -> bool:
+        """False while a subscription waits for another one's replay to end."""
+        interest = self._interests.get(number)
+        return not self._online or interest is None or interest.state is not State.WAITING
 
     def remove(self, number: int) -> Effects:
         """Idempotent. Nothing more is delivered to this subscription."""
         interest = self._interests.remove(number)
-        if interest is None or interest.state is State.WAITING:
+        if interest is None:
             return NOTHING
-        if interest.state is State.ASKED:
-            self._leaving |= {command: one.channel for command, one in self._asked.items() if one is interest}
+        for command, ask in self._asked.items():
+            if interest in ask.interests:
+                ask.interests.remove(interest)
+                if not ask.interests:
+                    self._leaving[command] = interest.channel
+                return NOTHING
+        if not interest.is_asked:
             return NOTHING
-        return self._leave(interest)
+        return (*self._leave(interest), *self._advance(interest.channel))
+
+    def conflated(self, channel: str) -> None:
+        """Updates of this channel were spared: what comes of them later, in a replay, is old."""
+        for interest in self._interests.of_channel(channel):
+            interest.spared = interest.spared or interest.is_asked
 
     def received(self, message: Answer) -> Effects:
         match message:
             case Update():
-                return self._on_update(message)
+                alone = message.channel not in self._leaving.values()
+                return self._sharing.deliver(message, self._interests.of_channel(message.channel), alone=alone)
             case Heartbeat(cursors=cursors):
                 return tuple(effect for channel, cursor in cursors.items() for effect in self._tell(channel, cursor))
             case Subscribed():
                 return self._on_subscribed(message)
-            case ReplayEnd():
-                return self._on_replay_end(message)
+            case CatchUpEnd():
+                return self._on_end(message)
             case Unsubscribed(command=command):
                 self._leaving.pop(command or 0, None)
                 return NOTHING
@@ -91,79 +114,80 @@ class Subscribing:
                 assert_never(message)
 
     def refused(self, message: Refusal) -> Effects | None:
-        """`None` for an error that is no answer to a subscription."""
-        interest = self._asked.pop(message.command or 0, None)
-        if interest is None:
+        """`None` for an error that is no answer to a subscription. One that began, but cannot go on, is refused late."""
+        command = message.command or 0
+        ask = self._asked.pop(command, None) or self._sharing.end(command)
+        if ask is None:
             return None
-        if self._leaving.pop(message.command or 0, None) is not None:
-            return NOTHING
-        interest.suspend()
+        self._leaving.pop(command, None)
+        refused = tuple(effect for interest in ask.interests for effect in self._refuse(interest, ask, message))
+        for other in self._interests.of_room(ask.lead):
+            # The room may have ended with it.
+            if other.state is State.LIVE and ask.past:
+                other.suspend()
+        return (*refused, *self._advance(ask.lead.channel))
+
+    def _refuse(self, interest: Interest, ask: Ask, message: Refusal) -> Effects:
         error = _refusal(message)
+        if isinstance(error, CursorExpired) and interest.snapshot and not ask.snapshot:
+            # It was asked together with one that wants no last values instead.
+            interest.suspend()
+            return NOTHING
         if not (message.retryable and self._retry):
+            interest.suspend()
             self._interests.remove(interest.number)
             return (Finish(interest.number, error),)
+        interest.suspend(State.HELD)
         after = interest.backoff.next(at_least=message.retry_after)
         again = events.Resubscribing(interest.channel, after, message.code, message.message)
         return (Announce(again), Hold(interest.number, after, error))
 
-    def _on_update(self, update: Update) -> Effects:
-        interests = self._interests.of_channel(update.channel)
-        if len(interests) == 1 and update.channel not in self._leaving.values():
-            return self._deliver(interests[0], update, alone=True)
-        matching = [interest for interest in interests if interest.filters.matches(update)]
-        return tuple(effect for interest in matching for effect in self._deliver(interest, update, alone=False))
-
-    def _deliver(self, interest: Interest, update: Update, *, alone: bool) -> Effects:
-        """`alone`: all of the channel's updates are for this subscription, so nothing older of this partition is owed to it."""
-        if interest.state is State.WAITING:
-            return NOTHING
-        if interest.state is State.ASKED:
-            interest.early.append(update)
-            return NOTHING
-        place = parse_place(update.id)
-        if place is None:
-            return (Deliver(interest.number, update, None),)
-        moves = alone and interest.state is State.LIVE
-        if not interest.position.take(*place, moves=moves):
-            return NOTHING
-        return (Deliver(interest.number, update, place if moves else None),)
-
     def _on_subscribed(self, message: Subscribed) -> Effects:
-        interest = self._asked.pop(message.command, None)
-        if interest is None:
+        ask = self._asked.pop(message.command, None)
+        if ask is None:
             return NOTHING
-        interest.room = message.room
+        ask.lead.room = message.room
         if self._leaving.pop(message.command, None) is not None:
-            return self._leave(interest)
+            return (*self._leave(ask.lead), *self._advance(ask.lead.channel))
+        if ask.past:
+            self._sharing.begin(message.command, ask)
+        begun = tuple(effect for interest in ask.interests for effect in self._begin(interest, ask, message))
+        return (*begun, *self._advance(ask.lead.channel))
+
+    def _begin(self, interest: Interest, ask: Ask, message: Subscribed) -> Effects:
+        interest.room = message.room
         interest.backoff.reset()
-        cursor = str(message.cursor) if message.cursor is not None else None
-        news: list[events.Event] = [
-            events.Subscribed(interest.channel, message.room, interest.filters.to_json(), cursor)
-        ]
+        interest.state = State.REPLAYING if ask.past else State.LIVE
+        cursor = message.cursor
+        text = str(cursor) if cursor is not None else None
+        news: list[events.Event] = [events.Subscribed(interest.channel, message.room, interest.filters.to_json(), text)]
         before = interest.position.cursor if not self._resume else None
-        if before is not None and message.cursor is not None and message.cursor.is_ahead_of(before):
-            news.append(events.Gap(interest.channel, message.room, str(before), str(message.cursor)))
-        begun = self._begin(interest, message.cursor, replays=self._since(interest) is not None)
-        return (Begin(interest.number, message.room), *map(Announce, news), *begun)
-
-    def _begin(self, interest: Interest, cursor: Cursor | None, *, replays: bool) -> Effects:
-        """Early updates first: the cursor may be ahead of them."""
-        interest.state = State.REPLAYING if replays else State.LIVE
-        if cursor is not None:
-            interest.position.enter(cursor.epoch)
-        early, interest.early = interest.early, []
-        effects = tuple(effect for update in early for effect in self._deliver(interest, update, alone=False))
-        if replays or cursor is None:
-            return effects
+        if before is not None and cursor is not None and cursor.is_ahead_of(before):
+            news.append(events.Gap(interest.channel, message.room, str(before), str(cursor)))
+        begun: Effects = (Begin(interest.number, message.room), *map(Announce, news))
+        if cursor is None:
+            return begun
+        interest.position.enter(cursor.epoch)
+        if ask.past:
+            return begun
         interest.position.tell(cursor)
-        return (*effects, Tell(interest.number, cursor))
+        return (*begun, Tell(interest.number, cursor))
 
-    def _on_replay_end(self, message: ReplayEnd) -> Effects:
-        ended = [one for one in self._interests if one.room == message.room and one.state is State.REPLAYING]
-        for interest in ended:
+    def _on_end(self, message: CatchUpEnd) -> Effects:
+        ask = self._sharing.end(message.command or 0)
+        if ask is None:
+            return NOTHING
+        effects: list[Effects] = []
+        for interest in ask.interests:
             interest.state = State.LIVE
+            effects.append(release(interest))
             interest.position.tell(message.cursor)
-        return tuple(Tell(interest.number, message.cursor) for interest in ended)
+            effects.append((Tell(interest.number, message.cursor, caught_up=True),))
+        caught_up = events.CaughtUp(
+            ask.lead.channel, message.room, str(message.cursor), message.count, message.snapshot, message.expired
+        )
+        news: Effects = (Announce(caught_up),) if ask.interests else NOTHING
+        return (*itertools.chain.from_iterable(effects), *news, *self._advance(ask.lead.channel))
 
     def _tell(self, channel: str, cursor: Cursor) -> list[Tell]:
         """A heartbeat's cursor is about live subscriptions; one that replays stands where it asked from."""
@@ -172,19 +196,31 @@ class Subscribing:
             interest.position.tell(cursor)
         return [Tell(interest.number, cursor) for interest in live]
 
-    def _since(self, interest: Interest) -> str | None:
-        cursor = interest.position.cursor if self._resume else None
-        return str(cursor) if cursor is not None else None
+    def _advance(self, channel: str) -> Effects:
+        """Ask for all that wait and may be asked for now."""
+        sends = []
+        for interest in tuple(self._interests.of_channel(channel)) if self._online else ():
+            ask = plan(interest, self._interests, resume=self._resume) if interest.state is State.WAITING else None
+            if ask is not None:
+                sends.append(self._ask(ask))
+        return tuple(sends)
 
-    def _ask(self, interest: Interest) -> Send:
+    def _ask(self, ask: Ask) -> Send:
         command = next(self._commands)
-        interest.state = State.ASKED
-        self._asked[command] = interest
-        return Send(commands.subscribe(command, interest.channel, interest.filters, self._since(interest)))
+        self._asked[command] = ask
+        for other in self._interests.of_room(ask.lead) if ask.past else ():
+            # It is in the room no more, and asks for what it misses afterwards.
+            if other.state is State.LIVE:
+                other.suspend()
+        for interest in ask.interests:
+            interest.state = State.ASKED
+        since = str(ask.since) if ask.since is not None else None
+        return Send(commands.subscribe(command, ask.lead.channel, ask.lead.filters, since, snapshot=ask.snapshot))
 
     def _leave(self, interest: Interest) -> Effects:
         """Unsubscribe from the room, unless another subscription is in it, or is about to be."""
-        if interest.room is None or self._interests.wants(interest):
+        self._sharing.leave(interest)
+        if interest.room is None or any(other.is_asked for other in self._interests.of_room(interest)):
             return NOTHING
         command = next(self._commands)
         self._leaving[command] = interest.channel

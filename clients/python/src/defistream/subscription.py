@@ -6,10 +6,9 @@ import weakref
 from types import TracebackType
 from typing import Any, Self
 
-from defistream.cursors import Cursor
-from defistream.driver import Driver
-from defistream.errors import InvalidArgument
-from defistream.filters import Filters
+from defistream.close_codes import CloseCode
+from defistream.driver import Driver, Wanted
+from defistream.errors import ConnectionClosed, InvalidArgument
 from defistream.inbox import Inbox
 from defistream.updates import Update
 
@@ -25,13 +24,9 @@ class Subscription:
     (`AuthenticationFailed` among them) once every update that had arrived is handed out, and ends quietly with its client.
     """
 
-    def __init__(
-        self, driver: Driver, channel: str, filters: Filters, *, since: Cursor | None, time_limit: float
-    ) -> None:
-        self.channel = channel
+    def __init__(self, driver: Driver, wanted: Wanted, *, time_limit: float) -> None:
         self._driver = driver
-        self._filters = filters
-        self._since = since
+        self._wanted = wanted
         self._time_limit = time_limit
         self._number: int | None = None
         self._inbox: Inbox | None = None
@@ -39,9 +34,13 @@ class Subscription:
         self._closed = False
 
     @property
+    def channel(self) -> str:
+        return self._wanted.channel
+
+    @property
     def filters(self) -> dict[str, Any]:
         """Canonical, by the wire's names."""
-        return self._filters.to_json()
+        return self._wanted.filters.to_json()
 
     @property
     def room(self) -> str | None:
@@ -55,13 +54,32 @@ class Subscription:
         `None` until confirmed. Moves with each update, and with heartbeats also when nothing matches. While the client has other
         subscriptions of the same channel it moves with heartbeats only: it then may repeat, but never skips.
         """
-        cursor = self._inbox.cursor if self._inbox else self._since
+        cursor = self._inbox.cursor if self._inbox else self._wanted.since
         return str(cursor) if cursor is not None else None
 
     @property
     def dropped(self) -> int:
         """Updates dropped by `overflow="drop_oldest"`."""
         return self._inbox.dropped if self._inbox else 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all of the past that `since` or `snapshot` asked for has been handed out: what follows is live.
+
+        `False` until it has started. Stays `True` when the client comes back after an interruption and first gets what it missed.
+        """
+        return self._inbox is not None and self._inbox.caught_up
+
+    async def catch_up(self) -> list[Update]:
+        """Start it, and take all of the past that `since` or `snapshot` asked for: then iterate over what follows.
+
+        With `snapshot`, the last update of each entity. Empty where nothing was asked for. After a cancellation the next call goes
+        on. Raises what iteration would, `ConnectionClosed` where the client was closed meanwhile.
+        """
+        try:
+            return await (await self._start()).catch_up()
+        except StopAsyncIteration:
+            raise ConnectionClosed(CloseCode.NORMAL, "the client is closed") from None
 
     async def aclose(self) -> None:
         """Unsubscribe. Idempotent. What waits can still be taken."""
@@ -96,7 +114,7 @@ class Subscription:
             return self._inbox
         if self._closed:
             raise InvalidArgument("the subscription is closed; make a new one")
-        self._number, self._inbox = await self._driver.open(self.channel, self._filters, self._since, self._time_limit)
+        self._number, self._inbox = await self._driver.open(self._wanted, self._time_limit)
         self._leave = weakref.finalize(self, self._driver.leave_soon, self._number)
         self._leave.atexit = False
         return self._inbox

@@ -10,7 +10,7 @@ from services.gateway.tests.protocol.talk import Talk, error, kinds, message, me
 from services.gateway.tests.roles import room
 
 PRICES, TVL = room("prices"), room("tvl")
-SINCE = "k3f9.0:7"
+SINCE = "prices.0:7"
 
 
 def ask(talk: Talk, **fields: Any) -> CatchUp:
@@ -52,6 +52,12 @@ def test_a_snapshot_ends_with_snapshot_end_and_one_for_an_expired_cursor_says_so
     begun(talk, id=2, since=SINCE, snapshot=True)
     told = message(talk.session.subscriptions.caught_up(PRICES.id, 2, snapshot=True))
     assert (told["type"], told["expired"]) == ("snapshot_end", True)
+
+
+def test_last_values_in_place_of_a_cursor_of_another_stream_begin_with_no_cursor_of_that_stream():
+    talk = Talk().ready()
+    begun(talk, since="gone.0:7", snapshot=True)
+    assert talk.said[-1]["cursor"] == "prices."
 
 
 def test_a_snapshot_of_several_channels_is_asked_for_room_by_room():

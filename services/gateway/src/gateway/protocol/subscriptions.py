@@ -90,7 +90,10 @@ class Subscriptions:
         self.rooms[room.id] = room
         self._catching_up = {**(self._catching_up or {}), room.id: pending}
         epoch = self._cursor(room.channel.value).partition(".")[0]
-        return (self._subscribed(pending, room, str(pending.since or Cursor(epoch))),)
+        since = pending.since
+        # A cursor of another stream, where last values come instead: it stands nowhere in this one yet.
+        stands = since if since is not None and since.epoch == epoch else Cursor(epoch)
+        return (self._subscribed(pending, room, str(stands)),)
 
     def caught_up(self, room_id: RoomId, frames: int, *, snapshot: bool) -> tuple[Effect, ...]:
         pending = self._done_catching_up(room_id)
