@@ -134,3 +134,23 @@ async def test_partitions_of_a_topic_are_known_before_anything_is_assigned(kafka
             await partitions_of(consumer, topic)
         await kafka.ensure_topics([TopicSpec(topic, 2)])
         assert await partitions_of(consumer, topic) == [0, 1]
+
+
+async def test_a_caller_cancelled_while_its_consumer_stops_goes_no_further(kafka, settings):
+    topic = settings.topics().system
+    await kafka.ensure_topics([TopicSpec(topic, 1)])
+    for steps in range(40):
+        consumer = kafka.consumer()
+        await consumer.start()
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.getmany(timeout_ms=0)
+        stopping = asyncio.create_task(consumer.stop())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if stopping.done():
+            return
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        await consumer.stop()
+    raise AssertionError("it never came to an end")

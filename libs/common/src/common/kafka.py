@@ -62,7 +62,7 @@ class Kafka:
             "heartbeat_interval_ms": 500,
             "session_timeout_ms": 6000,
         }
-        return AIOKafkaConsumer(*topics, **{**self.options(), **defaults, **options})
+        return _Consumer(*topics, **{**self.options(), **defaults, **options})
 
     async def start_producer(self, **options: Any) -> AIOKafkaProducer:
         """A started producer with acks=all; idempotent where the broker can do that. Raises `KafkaError` when it is away."""
@@ -71,7 +71,7 @@ class Kafka:
         return await self._start(enable_idempotence=self._idempotent, **options)
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> frozenset[str]:
-        """Make the missing topics and report wrong ones. Returns the names that this call made. Idempotent.
+        """Make the missing topics and report wrong ones. Returns the names that this call made; the broker knows all by then. Idempotent.
 
         Raises `KafkaError` when the broker is away, `StartupError` when a topic has too few partitions to work with.
         """
@@ -79,7 +79,7 @@ class Kafka:
         try:
             await admin.start()
             made = await self._create(admin, specs)
-            await self._check(admin, [spec for spec in specs if spec.name not in made])
+            await self._check(admin, specs)
             return made
         finally:
             await admin.close()
@@ -104,8 +104,6 @@ class Kafka:
         return frozenset(made)
 
     async def _check(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
-        if not specs:
-            return
         described = await _partition_counts(admin, [spec.name for spec in specs])
         configs = await _policies(admin, [spec.name for spec in specs])
         for spec in specs:
@@ -148,6 +146,15 @@ class Kafka:
             return None
         context: ssl.SSLContext = create_ssl_context(cafile=self._settings.kafka_ssl_cafile)
         return context
+
+
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    async def stop(self) -> None:
+        """Stop it, and pass on that the caller was cancelled meanwhile: aiokafka (0.14) forgets it, and the caller would go on."""
+        await super().stop()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

@@ -41,8 +41,8 @@ class Tables:
         """Begin to build those of the partitions that we own now."""
         for source, owned in self._ownership.owned().items():
             if owned.latest is not None:
-                self._ready[source] = asyncio.Event()
-                self._jobs.start(source, partial(self._build, source, owned, owned.latest))
+                ready = self._ready[source] = asyncio.Event()
+                self._jobs.start(source, partial(self._build, source, owned, owned.latest, ready))
 
     def drop(self) -> None:
         """Our partitions are ours no more."""
@@ -86,7 +86,7 @@ class Tables:
 
     # Building -------------------------------------------------------------------------------------------------------
 
-    async def _build(self, source: Source, owned: Owned, latest: Latest) -> None:
+    async def _build(self, source: Source, owned: Owned, latest: Latest, ready: asyncio.Event) -> None:
         backoff = Backoff()
         while latest.state is State.BUILDING:
             try:
@@ -98,7 +98,7 @@ class Tables:
                 continue
             latest.complete()
             metrics.router_latest_builds_total.labels(origin).inc()
-        self._ready[source].set()
+        ready.set()
 
     async def _load(self, source: Source, owned: Owned, latest: Latest) -> str:
         """Take what the checkpoint has, if there is one of use, and say where to read on. Returns what it was."""
