@@ -134,7 +134,6 @@ class Running:
     def session(self) -> Session:
         """The session of the only connection."""
         (connection,) = self.connections
-        assert connection.session is not None
         return connection.session
 
     async def until(self, condition: Any, what: str) -> None:

@@ -66,7 +66,6 @@ async def _close(delays: Mapping[WebSocket, float], clock: Clock, seconds: float
     for start in range(0, len(closing), max(1, size)):
         now = clock.monotonic()
         for connection in closing[start : start + size]:
-            if connection.session is not None:
-                reason = f"draining, reconnect after {delays[connection] * 1000:.0f} ms"
-                connection.carry_out(connection.session.close(CloseCode.DRAINING, reason, now=now))
+            reason = f"draining, reconnect after {delays[connection] * 1000:.0f} ms"
+            connection.carry_out(connection.session.close(CloseCode.DRAINING, reason, now=now))
         await asyncio.sleep(SLICE_SECONDS * _jitter.uniform(0.5, 1.5) if start + size < len(closing) else 0)
