@@ -19,7 +19,8 @@ class Forwarder:
 
     def __init__(self, target: Address) -> None:
         self.address = Address(HOST, free_port())
-        self._target = target
+        self.target = target
+        """Where new connections go."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,7 +51,7 @@ class Forwarder:
         self._tasks.add(task)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                up_reader, up_writer = await asyncio.open_connection(self._target.host, self._target.port)
+                up_reader, up_writer = await asyncio.open_connection(self.target.host, self.target.port)
                 with contextlib.closing(up_writer):
                     async with asyncio.TaskGroup() as group:
                         group.create_task(_pump(reader, up_writer))

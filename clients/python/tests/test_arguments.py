@@ -34,6 +34,7 @@ def test_filters_may_be_repeated():
         (["tail", "--channel", "weather"], "unknown channel 'weather'"),
         (["tail", "--channel", "protocol:x", "--protocol", "y"], "either"),
         (["tail", "--url", "http://x"], "ws://"),
+        (["tail", "--channel", "alerts", "--snapshot"], "carries events"),
         (["tail", "--count", "0"], "at least 1"),
         (["tail", "--count", "x"], "invalid count value"),
         (["tail", "--min-value", "nan"], "finite"),

@@ -108,6 +108,41 @@ async def test_it_says_that_it_reconnects_and_goes_on(server):
     assert "s (4000 draining)" in err
 
 
+async def test_with_a_resume_file_it_goes_on_where_it_stopped(server, tmp_path):
+    file = str(tmp_path / "cursors")
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run(server, "--count", "1", "--resume-file", file))
+        await publish_when_subscribed(server)
+    assert running.result()[0] == 0
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run(server, "--count", "1", "--resume-file", file))
+        await publish_when_subscribed(server)
+        asked = server.commands("subscribe")[0]
+    assert running.result()[0] == 0
+    assert asked["since"] == "k3f9.0:101,1:200"
+
+
+async def test_a_file_that_is_no_resume_file_is_refused_and_kept(server, tmp_path):
+    file = tmp_path / "notes"
+    file.write_text("mine")
+    status, _, err = await run(server, "--resume-file", str(file))
+    assert status == 1
+    assert f"cannot go on from {file}" in err
+    assert file.read_text() == "mine"
+
+
+async def test_a_snapshot_is_printed_first(server):
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run(server, "--snapshot", "--count", "2"))
+        await server.until_subscribed()
+        await server.notify(type="price_update", channel="prices", id="0:7", tokenId="a")
+        await server.end_past("snapshot_end", count=1)
+        await server.publish(tokenId="b")
+    _, lines, err = running.result()
+    assert [line.split()[2] for line in lines] == ["a", "b"]
+    assert "1 last values of prices:" in err
+
+
 async def test_interrupted_it_ends_with_130_without_a_traceback(server):
     async with tail(server) as process:
         await server.until_subscribed()

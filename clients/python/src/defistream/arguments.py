@@ -8,7 +8,7 @@ import ssl as tls
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from defistream.channels import CHANNELS, parse_channel
+from defistream.channels import CHANNELS, STATE_CHANNELS, parse_channel
 from defistream.errors import InvalidArgument
 from defistream.filters import make_filters
 
@@ -21,6 +21,7 @@ examples:
   defistream tail --token bitcoin --token ethereum
   defistream tail --channel tvl --chain base --min-value 1000000
   defistream tail --channel protocol:aave-v3 --json | jq .data
+  defistream tail --channel liquidations --resume-file liquidations.cursor
 
 exit status: 0 done (--count reached, or nobody reads the output any more), 1 refused or connection lost for good,
 2 wrong usage, 130 interrupted by Ctrl-C
@@ -40,6 +41,8 @@ class TailOptions:
     user: str | None
     min_value: float | None
     max_value: float | None
+    snapshot: bool
+    resume_file: str | None
     json: bool
     count: int | None
     reconnect: bool
@@ -59,6 +62,7 @@ def parse_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
     )
     _add_connection(tail, environment)
     _add_filters(tail)
+    _add_past(tail)
     _add_output(tail)
     given = parser.parse_args(arguments)
     try:
@@ -96,6 +100,19 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-value", type=_number, metavar="N", help="only values of N and below")
 
 
+def _add_past(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what came before")
+    group.add_argument(
+        "--snapshot", action="store_true", help="first the last update of each entity (prices, tvl and protocols)"
+    )
+    group.add_argument(
+        "--resume-file",
+        metavar="FILE",
+        help="keep in FILE how far it has come, and go on from there the next time; with --snapshot, last values where "
+        "that is no longer kept",
+    )
+
+
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
@@ -119,6 +136,8 @@ def _options(given: argparse.Namespace) -> TailOptions:
         user=given.user,
         min_value=given.min_value,
         max_value=given.max_value,
+        snapshot=given.snapshot,
+        resume_file=given.resume_file,
         json=given.json,
         count=given.count,
         reconnect=not given.no_reconnect,
@@ -131,7 +150,9 @@ def _options(given: argparse.Namespace) -> TailOptions:
 def _check(options: TailOptions) -> None:
     """Everything that would be refused on subscribing is refused here, before a connection is made."""
     for channel in options.channels:
-        _, protocol = parse_channel(channel)
+        name, protocol = parse_channel(channel)
+        if options.snapshot and name not in STATE_CHANNELS:
+            raise InvalidArgument(f"--snapshot is for {', '.join(STATE_CHANNELS)}; {name} carries events")
         if protocol is not None and options.protocols:
             raise InvalidArgument(f"give either --channel {channel} or --protocol")
     make_filters(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TextIO
 
 from defistream import events
 from defistream.arguments import TailOptions
+from defistream.bookmarks import Bookmarks
 from defistream.client import Client
 from defistream.errors import AuthenticationFailed, DefistreamError, SubscriptionRefused
 from defistream.lines import COLOURS, PLAIN, describe, format_json, format_line
@@ -25,8 +27,12 @@ async def tail(options: TailOptions, *, out: TextIO, status: TextIO, colour: boo
     printer = _Printer(options.count, out, format_json if options.json else lambda update: format_line(update, palette))
     reporter = _Reporter(options.url, status)
     try:
+        bookmarks = Bookmarks(options.resume_file)
         async with _client(options, reporter) as client:
-            await _print_all([_subscribe(client, channel, options) for channel in options.channels], printer)
+            subscriptions = {
+                channel: _subscribe(client, channel, options, bookmarks.cursor(channel)) for channel in options.channels
+            }
+            await _print_all(subscriptions, printer, bookmarks)
     except DefistreamError as error:
         reporter.failed(error)
         return REFUSED
@@ -54,15 +60,15 @@ class _Printer:
         self._format = format_update
 
     def print(self, update: Update) -> None:
-        """Flushed line by line: a reader in a pipe sees each at once. Raises `_Enough` after the last."""
-        if self._left == 0:
-            raise _Enough
+        """Flushed line by line: a reader in a pipe sees each at once."""
         self._out.write(self._format(update) + "\n")
         self._out.flush()
         if self._left is not None:
             self._left -= 1
-            if self._left == 0:
-                raise _Enough
+
+    @property
+    def is_done(self) -> bool:
+        return self._left == 0
 
 
 class _Reporter:
@@ -91,7 +97,7 @@ def _client(options: TailOptions, reporter: _Reporter) -> Client:
     return Client(options.url, options.api_key, reconnect=reconnect, on_event=reporter.report, ssl=ssl)
 
 
-def _subscribe(client: Client, channel: str, options: TailOptions) -> Subscription:
+def _subscribe(client: Client, channel: str, options: TailOptions, since: str | None) -> Subscription:
     return client.subscribe(
         channel,
         token_ids=options.tokens or None,
@@ -100,15 +106,17 @@ def _subscribe(client: Client, channel: str, options: TailOptions) -> Subscripti
         user_id=options.user,
         min_value=options.min_value,
         max_value=options.max_value,
+        since=since,
+        snapshot=options.snapshot,
     )
 
 
-async def _print_all(subscriptions: list[Subscription], printer: _Printer) -> None:
+async def _print_all(subscriptions: Mapping[str, Subscription], printer: _Printer, bookmarks: Bookmarks) -> None:
     failures: list[Exception] = []
     try:
         async with asyncio.TaskGroup() as group:
-            for subscription in subscriptions:
-                group.create_task(_print(subscription, printer))
+            for channel, subscription in subscriptions.items():
+                group.create_task(_print(subscription, printer, partial(bookmarks.keep, channel)))
     except* _Enough:
         pass
     except* (DefistreamError, BrokenPipeError) as errors:
@@ -118,9 +126,15 @@ async def _print_all(subscriptions: list[Subscription], printer: _Printer) -> No
         raise failures[0]
 
 
-async def _print(subscription: Subscription, printer: _Printer) -> None:
-    async for update in subscription:
-        printer.print(update)
+async def _print(subscription: Subscription, printer: _Printer, keep: Callable[[str | None], None]) -> None:
+    async with subscription:
+        keep(subscription.cursor)
+        async for update in subscription:
+            if not printer.is_done:
+                printer.print(update)
+                keep(subscription.cursor)
+            if printer.is_done:
+                raise _Enough
 
 
 def _wants_colour(out: TextIO) -> bool:
