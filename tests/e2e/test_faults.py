@@ -203,6 +203,7 @@ async def test_updates_flow_while_redis_is_away_and_all_are_ready_when_it_is_bac
             await client.subscribe("prices", {"tokenIds": [token]})
             await forwarder.close()
             await eventually(lambda: _lacks(own_system.gateway, "redis"), "the gateway misses Redis", limit=20)
+            await client.expect("notice", code="degraded")
             for partition in await producer.partitions("prices"):
                 published = await producer.publish(update("prices", tokenId=token), partition=partition)
                 await client.expect_updates(published)
@@ -212,6 +213,7 @@ async def test_updates_flow_while_redis_is_away_and_all_are_ready_when_it_is_bac
             await forwarder.open()
             for service in own_system.services:
                 await asyncio.to_thread(service.wait_ready)
+            await client.expect("notice", code="recovered")
             await connect(key)
             assert client.is_open
         await asyncio.to_thread(own_system.close)

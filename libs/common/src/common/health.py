@@ -32,6 +32,9 @@ class Readiness:
     def ready(self) -> bool:
         return not any(self._problems.values())
 
+    def lacks(self, dependency: str) -> bool:
+        return self._problems[dependency] is not None
+
     def to_json(self) -> dict[str, str]:
         """`{"kafka": "ok", "redis": "Connection refused"}`"""
         return {name: problem or "ok" for name, problem in self._problems.items()}

@@ -19,7 +19,16 @@ from common.logs import get_logger
 from common.settings import CommonSettings
 from common.topics import TopicSpec
 
-__all__ = ["AIOKafkaConsumer", "AIOKafkaProducer", "Kafka", "KafkaError", "TopicPartition", "at_end", "partitions_of"]
+__all__ = [
+    "AIOKafkaConsumer",
+    "AIOKafkaProducer",
+    "Kafka",
+    "KafkaError",
+    "TopicPartition",
+    "at_end",
+    "check",
+    "partitions_of",
+]
 
 log = get_logger("kafka")
 
@@ -155,6 +164,12 @@ class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
+
+
+async def check(producer: AIOKafkaProducer) -> None:
+    """Raises `KafkaError` when no broker answers."""
+    if not await producer.client.force_metadata_update():
+        raise KafkaError("no broker answers")
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

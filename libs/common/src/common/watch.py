@@ -1,53 +1,42 @@
-"""Whether Kafka and Redis still answer: what `/readyz` says while the service runs."""
+"""Whether what a service needs still answers: what `/readyz` says while it runs."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from common.health import Readiness
-from common.kafka import AIOKafkaProducer
+from common.kafka import KafkaError
 from common.logs import get_logger
-from common.redis import Redis, RedisError
+from common.redis import RedisError
 
 log = get_logger("watch")
 
-INTERVAL_SECONDS = 3.0
-LIMIT_SECONDS = 5.0
+_INTERVAL_SECONDS = 1.0
+_LIMIT_SECONDS = 3.0
 
 
-async def watch(readiness: Readiness, redis: Redis, producer: AIOKafkaProducer) -> None:
-    """Ask both at once and every few seconds until cancelled; a change is logged once."""
+class NotYet(Exception):
+    """There, but not usable yet; the text says why."""
+
+
+async def watch(readiness: Readiness, name: str, ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask at once and each second until cancelled; no answer in 3 s is none. A change is logged, once for each."""
+    missing = reached = False
     while True:
-        _tell(readiness, "redis", await _redis_problem(redis))
-        _tell(readiness, "kafka", await _kafka_problem(producer))
-        await asyncio.sleep(INTERVAL_SECONDS)
-
-
-def _tell(readiness: Readiness, dependency: str, problem: str | None) -> None:
-    before = readiness.to_json()[dependency] == "ok"
-    if problem is None:
-        readiness.available(dependency)
-        if not before:
-            log.info("available", what=dependency)
-        return
-    readiness.missing(dependency, problem)
-    if before:
-        log.warning("unavailable", what=dependency, reason=problem)
-
-
-async def _redis_problem(redis: Redis) -> str | None:
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await redis.ping()
-    except (RedisError, TimeoutError) as error:
-        return str(error) or "no answer"
-    return None
-
-
-async def _kafka_problem(producer: AIOKafkaProducer) -> str | None:
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            answered = await producer.client.force_metadata_update()
-    except TimeoutError:
-        answered = False
-    return None if answered else "no broker answers"
+        try:
+            async with asyncio.timeout(_LIMIT_SECONDS):
+                await ask()
+        except (KafkaError, RedisError, OSError, TimeoutError, NotYet) as error:
+            reason = str(error) or "no answer"
+            readiness.missing(name, reason)
+            if not missing and not isinstance(error, NotYet):
+                missing = True
+                log.warning("unavailable" if reached else "waiting_for", what=name, reason=reason)
+        else:
+            readiness.available(name)
+            reached = True
+            if missing:
+                missing = False
+                log.info("available", what=name)
+        await asyncio.sleep(_INTERVAL_SECONDS)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from auth.breaker import CircuitBreaker
 from auth.cache import RecentDecisions, RedisDecisions
@@ -25,7 +26,7 @@ from common.clock import Clock, SystemClock
 from common.faststream import KafkaBroker, new_broker
 from common.health import Readiness, listen, serve_health
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaProducer, Kafka, KafkaError
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError, check
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
@@ -75,7 +76,8 @@ class App:
             await _complete_or_stopped(self.revocations, stop)
             self.readiness.available("revocations")
             await stack.enter_async_context(self._consuming(producer, stop))
-            background.append(group.create_task(watch(self.readiness, self.redis, producer)))
+            for name, ask in (("redis", self._ping), ("kafka", partial(check, producer))):
+                background.append(group.create_task(watch(self.readiness, name, ask)))
             log.info("ready", key_store=self.settings.auth_key_store, revoked=len(self.revoked))
             await stop.wait()
             log.info("draining")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,7 +18,7 @@ from common.channels import Channel
 from common.clock import Clock, SystemClock
 from common.health import HttpServer, Readiness, listen
 from common.identifiers import KeyHash, hash_api_key, new_gateway_id
-from common.kafka import AIOKafkaProducer, Kafka, KafkaError
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError, check
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
@@ -34,6 +35,7 @@ from gateway.file_limit import raise_file_limit
 from gateway.http import Broadcast, build_http
 from gateway.hub import Hub
 from gateway.interest import InterestRecords
+from gateway.outages import Outages
 from gateway.positions import Positions
 from gateway.protocol.session import Profile
 from gateway.records import Records
@@ -101,17 +103,21 @@ class App:
             tasks = [
                 group.create_task(self.records.run(producer)),
                 group.create_task(self.revocations.run(revocations)),
-                group.create_task(watch(self.readiness, self.redis, producer)),
+                group.create_task(watch(self.readiness, "kafka", partial(check, producer))),
+                group.create_task(watch(self.readiness, "redis", self._ping)),
             ]
             background += tasks
             try:
-                await wait_for("redis", self.redis.ping, errors=(RedisError,), stop=stop)
+                await wait_for("redis", self._ping, errors=(RedisError,), stop=stop)
                 await self.tenancy.run(stop)
             finally:
                 # Before the clients that they use are stopped.
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ping(self) -> None:
+        await self.redis.ping()
 
     async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
         specs = self.settings.topics().specs()
@@ -181,8 +187,9 @@ def build(settings: GatewaySettings) -> App:
         settings.timing(), settings.limits(), hash_key, positions.cursor, positions.joining_cursor, check_cursor
     )
     reports = Reports(gateway, records, topics, clock)
+    outages = Outages(settle=settings.gateway_outage_settle.total_seconds())
     connections = Connections(
-        hub, authentication, reports, profile=profile, admission=_admission(settings), clock=clock
+        hub, authentication, reports, outages, profile=profile, admission=_admission(settings), clock=clock
     )
 
     def revoked(key_hash: KeyHash) -> None:
@@ -216,7 +223,7 @@ def build(settings: GatewaySettings) -> App:
         connections=connections,
         revocations=RevocationsReader(kafka, topics, revoked=revoked),
         tenancy=tenancy,
-        ticker=Ticker(connections, hub, authentication, statistics, clock),
+        ticker=Ticker(connections, authentication, statistics, outages=outages, readiness=readiness, clock=clock),
         publisher=publisher,
         partitions=partitions,
         http=build_http(readiness, Broadcast(authentication, publisher, topics, hash_key), statistics, settings.path),

@@ -16,6 +16,7 @@ from gateway.authentication import Authentication
 from gateway.handshake import Handshake, Networks
 from gateway.hub import Hub
 from gateway.limits import AddressLimits
+from gateway.outages import Outages
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.session import Profile, Session
 from gateway.reports import Reports
@@ -56,6 +57,7 @@ class Connections:
         hub: Hub,
         authentication: Authentication,
         reports: Reports,
+        outages: Outages,
         *,
         profile: Profile,
         admission: Admission,
@@ -75,6 +77,7 @@ class Connections:
         """Set while no connection is open."""
         self.empty.set()
         self._reports = reports
+        self._outages = outages
         self._most = admission.connections
         self._addresses = AddressLimits(admission.a_minute)
         self._open: dict[WebSocket, None] = {}
@@ -87,6 +90,9 @@ class Connections:
 
     def all(self) -> Sequence[WebSocket]:
         return tuple(self._open)
+
+    def authenticated(self) -> Sequence[WebSocket]:
+        return [each for each in self._open if each.session is not None and each.session.decision is not None]
 
     # The slot -------------------------------------------------------------------------------------------------------
 
@@ -134,6 +140,7 @@ class Connections:
             return
         self._by_key.setdefault(key_hash, set()).add(connection)
         self.hub.register(connection)
+        self._outages.joined(connection)
         self._reports.opened(session.id, key_hash=key_hash, user=session.user, address=connection.address)
 
     def remove(self, connection: WebSocket, session: Session) -> None:
@@ -148,6 +155,7 @@ class Connections:
         if session.decision is None:
             return
         self.hub.unregister(connection, session.rooms.values())
+        self._outages.left(connection)
         if session.key_hash is not None and (same := self._by_key.get(session.key_hash)) is not None:
             same.discard(connection)
             if not same:

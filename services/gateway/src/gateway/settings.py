@@ -69,6 +69,9 @@ class GatewaySettings(CommonSettings):
     gateway_drain_timeout: Duration = Field(
         seconds("10s"), description="longest time from SIGTERM to the end of the last socket"
     )
+    gateway_outage_settle: Duration = Field(
+        seconds("2s"), description="clients are told that a backend is away, or back, when it was for this long"
+    )
     gateway_activation_retry: Duration = Field(
         seconds("1s"), description="a room without an answer is asked for again after this"
     )

@@ -19,9 +19,9 @@ from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, until_stopped, wait_for
 from common.logs import get_logger
 from common.redis import Redis, RedisError, connect_redis
+from common.watch import watch
 from router.bootstrap import bootstrap
 from router.checkpoints import Checkpoints
-from router.dependencies import watch
 from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold

@@ -20,12 +20,12 @@ from common.clock import Clock
 from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition
 from common.lifecycle import Stopping, pause, wait_for
 from common.logs import describe, get_logger
+from common.watch import NotYet
 from router.activation import Ownership
 from router.checkpoints import Checkpoints
 from router.commits import Tick
 from router.committer import Committer
 from router.dead_letters import send_dead_letter
-from router.dependencies import NotYet
 from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold, Taken, Wanted

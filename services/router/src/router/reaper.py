@@ -70,12 +70,16 @@ class Reaper:
 
     async def run(self, interval: float) -> None:
         """Look each `interval` seconds, until cancelled."""
+        away = False
         while True:
             try:
                 await self.look()
+                away = False
             except RedisError as error:
                 self._leases.forget()
-                log.warning("slots_not_watched", **describe(error))
+                if not away:
+                    log.warning("slots_not_watched", **describe(error))
+                away = True
             except (KafkaError, TimeoutError) as error:
                 log.warning("slot_not_emptied", **describe(error))
             await asyncio.sleep(interval)
