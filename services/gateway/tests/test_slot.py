@@ -125,7 +125,7 @@ async def holding(redis: Redis, change: Callable[[Lease], Awaitable[None]]) -> s
     """What became of a lease after `change`: "lost", or "held" when the record came to be ours first."""
     slots = gateway(redis, "gw-1")
     lease = await slots.claim()
-    holder = asyncio.create_task(slots.hold(lease))
+    holder = asyncio.create_task(slots.hold(lease, emptied=lambda: None))
     await change(lease)
 
     async def settled() -> bool:
@@ -145,7 +145,7 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(redis):
 
     slots = gateway(redis, "gw-1")
     lease = await slots.claim()
-    holder = asyncio.create_task(slots.hold(lease))
+    holder = asyncio.create_task(slots.hold(lease, emptied=lambda: None))
     await shorten(lease)
 
     async def renewed() -> bool:

@@ -30,6 +30,11 @@ gateway_authentication_seconds = Histogram(
 gateway_activation_seconds = Histogram(
     "gateway_activation_seconds", "From a subscribe to its subscribed", buckets=_LATENCY
 )
+gateway_records_repaired_total = Counter(
+    "gateway_records_repaired",
+    "Differences of the records in Redis from the truth, told to the registry again, by kind",
+    ["kind"],
+)
 
 # router -------------------------------------------------------------------------------------------------------------
 router_updates_total = Counter("router_updates", "Updates routed, by channel", ["channel"])
@@ -63,6 +68,9 @@ router_checkpoints_total = Counter("router_checkpoints", "Checkpoints of last va
 router_registry_events_total = Counter("router_registry_events", "Events written to Redis, by kind", ["kind"])
 router_reaped_slots_total = Counter("router_reaped_slots", "Slots taken from dead gateways")
 router_reaped_connections_total = Counter("router_reaped_connections", "Connections removed with them")
+router_records_repaired_total = Counter(
+    "router_records_repaired", "Records in Redis that nothing accounts for, removed, by kind", ["kind"]
+)
 router_bridged_total = Counter("router_bridged", "Pub/sub messages produced to updates topics, by outcome", ["outcome"])
 
 # auth ---------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 | `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:rooms` has not seen |
 | `ws:streams` | hash | channel -> epoch of its stream, as `rooms.interest` has it |
 | `ws:bridge` | string | which router bridges pub/sub; a lease |
+| `ws:sweep` | string | there while no router needs to sweep |
 | `stream:{channel}:{partition}:generation` | string | last generation drawn |
 | `latest:{channel}:{partition}` | hash | last updates: `e:{key}` -> offset, timestamp, JSON; generation, stream, offset held up to |
 | `auth:key:{hash}` | hash | record (JSON), revokedAt (ms; once set it stays) |
@@ -29,6 +30,7 @@ CONNECTIONS = "ws:connections"
 INTEREST_OFFSETS = "ws:interest:offsets"
 STREAMS = "ws:streams"
 BRIDGE_LEASE = "ws:bridge"
+SWEEP_LEASE = "ws:sweep"
 BRIDGE_CHANNELS = "events:*"
 
 CONNECTION_TTL_SECONDS = 24 * 3600

@@ -90,6 +90,16 @@ class Activation:
     def __len__(self) -> int:
         return len(self._rooms)
 
+    def wanted(self) -> set[RoomId]:
+        """The rooms that somebody here holds or waits for."""
+        return set(self._rooms)
+
+    def restate(self, room_id: RoomId, *, now: float) -> None:
+        """Write the interest in a room once more, under the same number: where it is known already, that changes nothing."""
+        state = self._rooms.get(room_id)
+        if state is not None and room_id not in self._unsettled:
+            self._write(state, now)
+
     def join(self, waiting: Waiting, *, now: float) -> None:
         """Hold the rooms of a subscribe; `done` is called as soon as all are active, at once if they are."""
         for room in waiting.rooms:

@@ -38,8 +38,10 @@ from gateway.interest import InterestRecords
 from gateway.outages import Outages
 from gateway.positions import Positions
 from gateway.protocol.session import Profile
+from gateway.recorded import RecordedSlot
 from gateway.records import Records
 from gateway.reports import Reports
+from gateway.restating import Restating
 from gateway.revocations import RevocationsReader
 from gateway.settings import GatewaySettings
 from gateway.slot import Slots
@@ -85,15 +87,14 @@ class App:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             stack.push_async_callback(self.redis.aclose)
             serving = group.create_task(server.serve(sockets=[listener]))
-            background = [group.create_task(self.ticker.run())]
+            ticking = group.create_task(self.ticker.run())
             with suppress(Stopping):
-                await self._serve(stop, group, background)
-            for task in background:
-                task.cancel()
+                await self._serve(stop, group)
+            ticking.cancel()
             server.should_exit = True
             await serving
 
-    async def _serve(self, stop: asyncio.Event, group: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> None:
+    async def _serve(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         producer = await self._connect(stop)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(producer.stop)
@@ -103,15 +104,15 @@ class App:
             tasks = [
                 group.create_task(self.records.run(producer)),
                 group.create_task(self.revocations.run(revocations)),
+                group.create_task(self.tenancy.restating.run()),
                 group.create_task(watch(self.readiness, "kafka", partial(check, producer))),
-                group.create_task(watch(self.readiness, "redis", self._ping)),
             ]
-            background += tasks
             try:
                 await wait_for("redis", self._ping, errors=(RedisError,), stop=stop)
+                tasks.append(group.create_task(watch(self.readiness, "redis", self._ping)))
                 await self.tenancy.run(stop)
             finally:
-                # Before the clients that they use are stopped.
+                # Before the Kafka clients that they use are stopped.
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -197,7 +198,14 @@ def build(settings: GatewaySettings) -> App:
         connections.revoke(key_hash)
 
     slots = Slots(redis, gateway, slots=settings.slots, lease=settings.slot_lease.total_seconds())
-    tenants = (authentication, interest, connections)
+    restating = Restating(
+        RecordedSlot(redis),
+        connections,
+        activation,
+        interest,
+        interval=settings.gateway_comparison_interval.total_seconds(),
+    )
+    tenants = (authentication, interest, connections, restating)
     tenancy = Tenancy(
         slots=slots,
         tenants=tenants,
@@ -207,6 +215,7 @@ def build(settings: GatewaySettings) -> App:
         interest=interest,
         connections=connections,
         records=records,
+        restating=restating,
         readiness=readiness,
         clock=clock,
         drain_limit=settings.gateway_drain_timeout.total_seconds(),

@@ -10,7 +10,7 @@ from common import metrics
 from common.clock import Clock
 from common.errors import ErrorCode
 from common.events import Decision
-from common.identifiers import ConnectionId, FencingEpoch, KeyHash, Slot
+from common.identifiers import ConnectionId, FencingEpoch, KeyHash, RoomId, Slot
 from common.rooms import Room
 from gateway.authentication import Authentication
 from gateway.handshake import Handshake, Networks
@@ -91,6 +91,9 @@ class Connections:
     def all(self) -> Sequence[WebSocket]:
         return tuple(self._open)
 
+    def is_open(self, connection: WebSocket) -> bool:
+        return connection in self._open
+
     def authenticated(self) -> Sequence[WebSocket]:
         return [each for each in self._open if each.session is not None and each.session.decision is not None]
 
@@ -169,11 +172,34 @@ class Connections:
     def leave(self, connection: WebSocket, session: Session, room: Room) -> None:
         """Take the connection out of a room, here at once."""
         self.hub.leave(connection, room)
-        self._reports.unsubscribed(session.id, room)
+        self._reports.unsubscribed(session.id, room.id)
 
     def unsubscribed(self, session: Session, room: Room) -> None:
         """The connection is out of the room, which the hub has seen to."""
-        self._reports.unsubscribed(session.id, room)
+        self._reports.unsubscribed(session.id, room.id)
+
+    def restate(self, connection: WebSocket, room: RoomId | None, *, held: bool) -> None:
+        """Tell the registry again of an open connection, or whether it is in a room, as it was told when it happened."""
+        session = connection.session
+        if session is None or session.key_hash is None or connection not in self._open:
+            return
+        if room is None:
+            started = self.now_ms() - round((self.now() - session.started) * 1000)
+            self._reports.opened(
+                session.id,
+                key_hash=session.key_hash,
+                user=session.user,
+                address=connection.address,
+                connected_at=started,
+            )
+        elif held and room in session.rooms:
+            self._reports.subscribed(session.id, (session.rooms[room],))
+        elif not held and room not in session.rooms:
+            self._reports.unsubscribed(session.id, room)
+
+    def restate_closed(self, connection: ConnectionId) -> None:
+        """Tell the registry again of the end of a connection that is none of ours any more."""
+        self._reports.closed(connection, CloseCode.ABNORMAL)
 
     def revoke(self, key_hash: KeyHash) -> None:
         """Close every connection of a key."""

@@ -72,8 +72,11 @@ class InterestRecords:
         self._records.put(self._topic, interest_key(slot, room.id), record.encode(), acknowledged=acknowledged)
 
     def unwant(self, room: Room) -> None:
+        self.take_back(room.id)
+
+    def take_back(self, room: RoomId) -> None:
         if self._lease is not None:
             slot, epoch = self._lease
             # A null has no fields to carry the epoch, and a stalled gateway's must not void what the slot's next holder wants.
             headers = ((EPOCH_HEADER, str(epoch).encode()),)
-            self._records.put(self._topic, interest_key(slot, room.id), None, headers=headers)
+            self._records.put(self._topic, interest_key(slot, room), None, headers=headers)

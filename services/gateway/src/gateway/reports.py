@@ -13,7 +13,7 @@ from common.events import (
     Subscribed,
     Unsubscribed,
 )
-from common.identifiers import ConnectionId, FencingEpoch, GatewayId, KeyHash, Slot
+from common.identifiers import ConnectionId, FencingEpoch, GatewayId, KeyHash, RoomId, Slot
 from common.rooms import Room
 from common.topics import Topics
 from gateway.records import Records
@@ -43,7 +43,16 @@ class Reports:
     def lost(self) -> None:
         self._lease = None
 
-    def opened(self, connection: ConnectionId, *, key_hash: KeyHash, user: str | None, address: str) -> None:
+    def opened(
+        self,
+        connection: ConnectionId,
+        *,
+        key_hash: KeyHash,
+        user: str | None,
+        address: str,
+        connected_at: int | None = None,
+    ) -> None:
+        """`connected_at`: milliseconds since 1970, where that is not now."""
         if self._lease is None:
             return
         slot, epoch = self._lease
@@ -57,7 +66,7 @@ class Reports:
             key_hash=key_hash,
             user=user,
             address=address,
-            connected_at=now_ms,
+            connected_at=now_ms if connected_at is None else connected_at,
         )
         self._tell(self._connections, connection, event)
 
@@ -92,10 +101,10 @@ class Reports:
             )
             self._tell(self._subscriptions, connection, event)
 
-    def unsubscribed(self, connection: ConnectionId, room: Room) -> None:
+    def unsubscribed(self, connection: ConnectionId, room: RoomId) -> None:
         if self._lease is not None:
             slot, epoch = self._lease
-            event = Unsubscribed(slot=slot, epoch=epoch, at=self._clock.now_ms(), connection=connection, room=room.id)
+            event = Unsubscribed(slot=slot, epoch=epoch, at=self._clock.now_ms(), connection=connection, room=room)
             self._tell(self._subscriptions, connection, event)
 
     def _tell(self, topic: str, key: str, event: FromGateway) -> None:

@@ -69,6 +69,9 @@ class GatewaySettings(CommonSettings):
     gateway_drain_timeout: Duration = Field(
         seconds("10s"), description="longest time from SIGTERM to the end of the last socket"
     )
+    gateway_comparison_interval: Duration = Field(
+        seconds("1m"), description="what Redis has on record of this gateway is compared with the truth so often"
+    )
     gateway_outage_settle: Duration = Field(
         seconds("2s"), description="clients are told that a backend is away, or back, when it was for this long"
     )

@@ -6,6 +6,7 @@ Redis being away is no loss: nobody else can take the slot either, so sockets st
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +17,9 @@ from common.logs import describe, get_logger
 from common.redis import Redis, RedisError, load_script
 
 log = get_logger("slot")
+
+_LOST, _WRITTEN_ANEW = 0, 2
+"""What `renew_slot.lua` returns besides 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,8 @@ class Slots:
         slot, epoch = cast(list[int], found)
         return Lease(Slot(int(slot)), FencingEpoch(int(epoch)))
 
-    async def hold(self, lease: Lease) -> None:
-        """Renew until the slot is seen under another epoch; returns then. Cancel to stop."""
+    async def hold(self, lease: Lease, *, emptied: Callable[[], None]) -> None:
+        """Renew until the slot is seen under a newer epoch; returns then. Cancel to stop. `emptied` is called when Redis had lost it."""
         away = False
         while True:
             await asyncio.sleep(self._renew_every)
@@ -73,9 +77,12 @@ class Slots:
             if away:
                 log.info("lease_renewed", slot=lease.slot)
                 away = False
-            if not held:
+            if held == _LOST:
                 log.warning("slot_lost", slot=lease.slot, epoch=lease.epoch)
                 return
+            if held == _WRITTEN_ANEW:
+                log.warning("lease_written_anew", slot=lease.slot, epoch=lease.epoch)
+                emptied()
 
     async def release(self, lease: Lease) -> None:
         """Give the slot back, if it is still ours. Raises `RedisError`."""

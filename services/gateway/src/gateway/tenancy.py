@@ -26,6 +26,7 @@ from gateway.drain import drain
 from gateway.hub import Hub
 from gateway.interest import InterestRecords
 from gateway.records import Records
+from gateway.restating import Restating
 from gateway.slot import Lease, NoFreeSlot, Slots
 
 log = get_logger("tenancy")
@@ -53,6 +54,7 @@ class Tenancy:
     interest: InterestRecords
     connections: Connections
     records: Records
+    restating: Restating
     readiness: Readiness
     clock: Clock
     drain_limit: float
@@ -66,7 +68,7 @@ class Tenancy:
     async def _serve(self, lease: Lease, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             # Held from the start: opening the readers may wait for Kafka longer than a lease lasts.
-            holding = group.create_task(self.slots.hold(lease))
+            holding = group.create_task(self.slots.hold(lease, emptied=self.restating.emptied))
             try:
                 deliveries = await self._open(self.deliveries.open, lease, stop)
                 stack.push_async_callback(deliveries.stop)

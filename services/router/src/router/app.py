@@ -28,11 +28,12 @@ from router.interest import InterestFold
 from router.interest_log import InterestLog
 from router.partitions import Partitions
 from router.producer import RenewedProducer
-from router.reaper import Reaper
+from router.reaper import ExpiredLeases, Reaper
 from router.records import Records
 from router.redis_bridge import RedisBridge
 from router.registry import Registry, subscribe
 from router.settings import RouterSettings
+from router.sweep import Sweep
 
 log = get_logger("router")
 
@@ -56,6 +57,7 @@ class App:
     partitions: Partitions
     registry: Registry
     reaper: Reaper
+    sweep: Sweep
     bridge: RedisBridge
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -115,6 +117,7 @@ class App:
         ]
         if settings.router_reaper:
             work.append(self.reaper.run(settings.router_reaper_interval.total_seconds()))
+            work.append(self.sweep.run())
         if settings.router_bridge:
             work.append(self.bridge.run())
         return work
@@ -153,6 +156,7 @@ def build(settings: RouterSettings) -> App:
     interest = InterestLog(kafka, topics, fold)
     generations = Generations(redis, clock)
     grace, lease = settings.router_reaper_grace.total_seconds(), settings.router_bridge_lease.total_seconds()
+    lost = settings.slot_lease.total_seconds() + grace
     return App(
         settings=settings,
         kafka=kafka,
@@ -172,6 +176,7 @@ def build(settings: RouterSettings) -> App:
             clock=clock,
         ),
         registry=Registry(settings, records),
-        reaper=Reaper(redis, records, producer, topics, name=name, grace=grace, clock=clock),
+        reaper=Reaper(redis, records, producer, topics, name=name, leases=ExpiredLeases(grace, lost), clock=clock),
+        sweep=Sweep(redis, records, interval=settings.router_sweep_interval.total_seconds()),
         bridge=RedisBridge(redis, producer, topics, name=name, lease=lease),
     )

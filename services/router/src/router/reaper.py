@@ -29,16 +29,25 @@ _CLEANUP_SECONDS = 9.0
 
 
 class ExpiredLeases:
-    """Which leases were seen expired for a while in a row. Pure: `now` in monotonic seconds."""
+    """Which leases were seen expired for `grace` seconds in a row; those that are not on record, for `lost` seconds. Pure: `now` in
+    monotonic seconds.
 
-    def __init__(self, grace: float) -> None:
+    A lease is not on record when Redis was emptied: a gateway that lives writes it anew with its next renewal.
+    """
+
+    def __init__(self, grace: float, lost: float) -> None:
         self._grace = grace
+        self._lost = lost
         self._since: dict[tuple[Slot, FencingEpoch], float] = {}
 
     def due(self, expired: Mapping[Slot, FencingEpoch], *, now: float) -> Sequence[tuple[Slot, FencingEpoch]]:
         """Take what was seen just now. Returns those that are to be taken."""
         self._since = {each: self._since.get(each, now) for each in expired.items()}
-        return [each for each, since in self._since.items() if now - since >= self._grace]
+        return [
+            (slot, epoch)
+            for (slot, epoch), since in self._since.items()
+            if now - since >= (self._grace if epoch else self._lost)
+        ]
 
     def forget(self) -> None:
         """Redis could not be asked: gateways could not renew either, so the watch begins again."""
@@ -54,7 +63,7 @@ class Reaper:
         topics: Topics,
         *,
         name: str,
-        grace: float,
+        leases: ExpiredLeases,
         clock: Clock,
     ) -> None:
         self._records = records
@@ -63,7 +72,7 @@ class Reaper:
         self._slots = [Slot(number) for number in range(topics.slots)]
         self._name = REAPER_PREFIX + name
         self._clock = clock
-        self._leases = ExpiredLeases(grace)
+        self._leases = leases
         self._expired = load_script(redis, "router", "slots_expired")
         self._reaped = load_script(redis, "router", "slot_reaped")
         self._emptied = load_script(redis, "router", "slot_emptied")

@@ -143,7 +143,7 @@ class Records:
             case Subscribed():
                 await self._add_subscribed(pipe, event)
             case Unsubscribed():
-                keys = [redis_keys.connection(event.connection), *_room_keys(event.room)]
+                keys = [redis_keys.connection(event.connection), *room_keys(event.room)]
                 await self._unsubscribed(keys=keys, args=[event.connection, event.room], client=pipe)
 
     async def _add_opened(self, pipe: Any, event: ConnectionOpened) -> None:
@@ -170,7 +170,7 @@ class Records:
         keys = [
             *_connection_keys(event.slot, event.connection),
             redis_keys.slot_connections(event.slot),
-            *_room_keys(event.room),
+            *room_keys(event.room),
         ]
         chosen = orjson.dumps(event.filter, option=orjson.OPT_SORT_KEYS)
         ttl = redis_keys.CONNECTION_TTL_SECONDS
@@ -195,6 +195,7 @@ def _connection_keys(slot: Slot, connection: ConnectionId) -> list[str]:
     return [redis_keys.closed(connection), redis_keys.slot(slot), redis_keys.connection(connection)]
 
 
-def _room_keys(room: RoomId) -> list[str]:
+def room_keys(room: RoomId) -> list[str]:
+    """The room, its members, the rooms of its channel."""
     channel = room.partition(":")[0]
     return [redis_keys.room(room), redis_keys.room_members(room), _NAMED[-1].replace("%s", channel)]

@@ -54,6 +54,9 @@ class RouterSettings(CommonSettings):
     router_reaper_grace: Duration = Field(
         seconds("3s"), description="a slot is taken when its lease was seen expired for this long in a row"
     )
+    router_sweep_interval: Duration = Field(
+        seconds("5m"), description="between searches of Redis for what no record accounts for, of all routers together"
+    )
     router_bridge: bool = Field(
         True, description="whether this router may bridge Redis pub/sub (events:*) to the updates topics"
     )

@@ -119,6 +119,11 @@ class Session:
         return self.decision.user if self.decision is not None else None
 
     @property
+    def started(self) -> float:
+        """When the connection opened, monotonic seconds."""
+        return self._started
+
+    @property
     def rooms(self) -> dict[RoomId, Room]:
         return self.subscriptions.rooms
 

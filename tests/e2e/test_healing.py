@@ -1,0 +1,116 @@
+"""Redis emptied, or records in it lost or left over: they become what is true again, while updates flow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from common import redis_keys
+from common.channels import Channel
+from common.identifiers import ConnectionId, RoomId, Slot
+from tests.support.client import Client
+from tests.support.connect import Connect
+from tests.support.records import Records
+from tests.support.samples import unique, update
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+WITHIN = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A client in one room of its own."""
+
+    client: Client
+    token: str
+    room: str
+
+    @property
+    def id(self) -> str:
+        return str(self.client.messages[0]["connectionId"])
+
+
+@dataclass(slots=True)
+class World:
+    system: System
+    connect: Connect
+    records: Records
+
+    async def held(self) -> Held:
+        client, token = await self.connect(), unique("token")
+        answer = await client.subscribe("prices", {"tokenIds": [token]})
+        held = Held(client, token, answer["room"])
+        await self.until_recorded(held)
+        return held
+
+    async def until_recorded(self, held: Held) -> None:
+        async def recorded() -> bool:
+            record = await self.records.connection(held.id)
+            return (
+                record.get("subscriptions") == held.room
+                and record.get("user") == "alice"
+                and held.id in await self.records.connections()
+                and await self.records.members(held.room) == {held.id}
+                and held.room in await self.records.rooms("prices")
+                and held.room in await self.interest(record["slot"])
+                and await self.records.redis.exists(redis_keys.room(RoomId(held.room))) == 1
+            )
+
+        await eventually(recorded, f"{held.id} and its room are on record", limit=WITHIN)
+
+    async def interest(self, slot: str) -> set[str]:
+        return set(await self.records.redis.hkeys(redis_keys.slot_rooms(Slot(int(slot)))))
+
+    async def is_delivered(self, *all_held: Held) -> None:
+        async with self.system.producer() as producer:
+            for held in all_held:
+                await held.client.expect_updates(await producer.publish(update("prices", tokenId=held.token)))
+
+
+@pytest.fixture
+async def world(own_system: System) -> AsyncIterator[World]:
+    own_system.environment = {
+        **own_system.environment,
+        "GATEWAY_COMPARISON_INTERVAL": "3s",
+        "ROUTER_SWEEP_INTERVAL": "2s",
+    }
+    await own_system.start_all_meanwhile()
+    async with Connect(own_system) as connect, own_system.records() as records:
+        yield World(own_system, connect, records)
+
+
+async def test_records_come_back_after_redis_was_emptied_and_go_with_their_connections(world: World):
+    all_held = [await world.held() for _ in range(3)]
+    await world.records.redis.flushdb()
+    await world.is_delivered(*all_held)
+    for held in all_held:
+        await world.until_recorded(held)
+    assert world.system.gateway.count("gateway_records_repaired_total") > 0
+    gone, *_others = all_held
+    await gone.client.close()
+    await world.records.until_gone(gone.id)
+
+
+async def test_single_records_that_were_lost_or_left_over_are_mended(world: World):
+    lost, unlisted, kept = [await world.held() for _ in range(3)]
+    redis, slot = world.records.redis, (await world.records.connection(lost.id))["slot"]
+    left, nowhere = unique("left"), f"prices:{unique('room')}"
+    await redis.delete(redis_keys.connection(ConnectionId(lost.id)))
+    await redis.srem(redis_keys.room_members(RoomId(unlisted.room)), unlisted.id)
+    await redis.hdel(redis_keys.slot_rooms(Slot(int(slot))), kept.room)
+    await redis.sadd(redis_keys.slot_connections(Slot(int(slot))), left)
+    await redis.sadd(redis_keys.room_members(RoomId(kept.room)), left)
+    await redis.sadd(redis_keys.CONNECTIONS, left)
+    await redis.sadd(redis_keys.channel_rooms(Channel.PRICES), nowhere)
+    for held in (lost, unlisted, kept):
+        await world.until_recorded(held)
+    await world.records.until_gone(left, limit=WITHIN)
+
+    async def no_empty_room() -> bool:
+        return nowhere not in await world.records.rooms("prices")
+
+    await eventually(no_empty_room, "the room without members is gone", limit=WITHIN)
+    await world.is_delivered(lost, unlisted, kept)
