@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +15,7 @@ from common.channels import Channel
 from common.events import ConnectionClosed, ConnectionOpened, Subscribed, Unsubscribed
 from common.filters import parse_filter
 from common.identifiers import ConnectionId, FencingEpoch, GatewayId, KeyHash, RoomId, Slot
-from common.redis import Redis
-from common.rooms import room_of
+from common.rooms import Room, room_of
 from gateway.comparison import differences, strangers
 from gateway.recorded import RecordedSlot
 from router.records import Event, Records
@@ -42,7 +42,8 @@ steps = st.one_of(
 class World:
     """A gateway's truth, its events on their way by two topics, and the records that a registry makes of them."""
 
-    redis: Redis
+    redis: Any
+    """Typed for text and bytes both; this one gives text."""
     held: dict[ConnectionId, set[RoomId]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
     on_their_way: dict[str, deque[Event]] = field(
@@ -65,7 +66,7 @@ class World:
                 del self.held[self.id(name)]
                 self._closed(self.id(name))
                 self.lives[name] = self.lives.get(name, 0) + 1
-            case (("subscribe" | "unsubscribe"), (str(name), room)) if self.id(name) in self.held:
+            case (("subscribe" | "unsubscribe"), (str(name), Room() as room)) if self.id(name) in self.held:
                 rooms = self.held[self.id(name)]
                 (rooms.add if kind == "subscribe" else rooms.discard)(room.id)
                 self._told(self.id(name), room.id, held=kind == "subscribe")
@@ -120,7 +121,7 @@ class World:
     async def on_record(self) -> dict[str, set[str]]:
         """Connection -> rooms that have it as a member, of all that Redis names anywhere."""
         members = {room.id: await self.redis.smembers(redis_keys.room_members(room.id)) for room in ROOMS}
-        listed = await self.redis.smembers(redis_keys.CONNECTIONS)
+        listed: set[str] = await self.redis.smembers(redis_keys.CONNECTIONS)
         named = listed.union(await self.redis.smembers(redis_keys.slot_connections(SLOT)), *members.values())
         return {each: {room for room, there in members.items() if each in there} for each in named}
 

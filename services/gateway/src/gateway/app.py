@@ -203,6 +203,7 @@ def build(settings: GatewaySettings) -> App:
         connections,
         activation,
         interest,
+        records,
         interval=settings.gateway_comparison_interval.total_seconds(),
     )
     tenants = (authentication, interest, connections, restating)

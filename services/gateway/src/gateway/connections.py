@@ -95,7 +95,7 @@ class Connections:
         return connection in self._open
 
     def authenticated(self) -> Sequence[WebSocket]:
-        return [each for each in self._open if each.session is not None and each.session.decision is not None]
+        return [each for each in self._open if each.session.decision is not None]
 
     # The slot -------------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Connections:
     def restate(self, connection: WebSocket, room: RoomId | None, *, held: bool) -> None:
         """Tell the registry again of an open connection, or whether it is in a room, as it was told when it happened."""
         session = connection.session
-        if session is None or session.key_hash is None or connection not in self._open:
+        if session.key_hash is None or connection not in self._open:
             return
         if room is None:
             started = self.now_ms() - round((self.now() - session.started) * 1000)

@@ -42,6 +42,11 @@ class Records:
     def is_full(self) -> bool:
         return len(self._waiting) >= MAX_WAITING
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the broker has everything that was put."""
+        return self._idle.is_set()
+
     def put(
         self,
         topic: str,

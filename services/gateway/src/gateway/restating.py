@@ -22,6 +22,7 @@ from gateway.comparison import Difference, Held, differences, rooms_missing, str
 from gateway.connections import Connections
 from gateway.interest import InterestRecords
 from gateway.recorded import RecordedSlot
+from gateway.records import Records
 from gateway.websocket import WebSocket
 
 log = get_logger("restating")
@@ -43,6 +44,7 @@ class Restating:
         connections: Connections,
         activation: Activation,
         interest: InterestRecords,
+        records: Records,
         *,
         interval: float,
     ) -> None:
@@ -50,6 +52,7 @@ class Restating:
         self._connections = connections
         self._activation = activation
         self._interest = interest
+        self._records = records
         self._interval = interval
         self._confirm = min(_CONFIRM_SECONDS, interval)
         self._slot: Slot | None = None
@@ -85,7 +88,7 @@ class Restating:
     async def _round(self, slot: Slot) -> None:
         hurried = self._hurry.is_set()
         self._hurry.clear()
-        self._open = {each.session.id: each for each in self._connections.authenticated() if each.session is not None}
+        self._open = {each.session.id: each for each in self._connections.authenticated()}
         parts = _parts(list(self._open))
         pause = _HURRIED_PAUSE_SECONDS if hurried else self._interval / 2 / max(1, len(parts))
         suspects: set[Difference] = set()
@@ -104,7 +107,8 @@ class Restating:
             again |= await self._look(slot, part)
         rooms &= rooms_missing(self._activation.wanted(), await self._recorded.rooms(slot))
         confirmed = suspects & again
-        if self._slot != slot or not (confirmed or rooms):
+        # What Kafka does not have yet the registry cannot know.
+        if self._slot != slot or not self._records.is_idle or not (confirmed or rooms):
             return
         self._repair(confirmed)
         self._repair_interest(rooms)
@@ -115,14 +119,14 @@ class Restating:
         return differences(self._held(connections), recorded)
 
     def _ours(self) -> Collection[ConnectionId]:
-        return {each.session.id for each in self._connections.authenticated() if each.session is not None}
+        return {each.session.id for each in self._connections.authenticated()}
 
     def _held(self, connections: Collection[ConnectionId]) -> Held:
         """What is so now of these connections."""
         found: dict[ConnectionId, Collection[RoomId]] = {}
         for connection in connections:
             socket = self._open.get(connection)
-            if socket is not None and socket.session is not None and self._connections.is_open(socket):
+            if socket is not None and self._connections.is_open(socket):
                 found[connection] = frozenset(socket.session.rooms)
         return found
 
