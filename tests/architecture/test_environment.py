@@ -7,7 +7,7 @@ import yaml
 from deploy.env_example import SERVICES, common_variables, render, variables
 from deploy.local.settings import ROOT
 
-INSIDE = {"GATEWAY_HOST", "GATEWAY_PORT", "METRICS_HOST", "METRICS_PORT"}
+INSIDE = {"GATEWAY_HOST", "GATEWAY_PORT", "GATEWAY_PROCESS_PORT", "METRICS_HOST", "METRICS_PORT"}
 """Fixed in the images, where each service has an address of its own."""
 
 

@@ -150,9 +150,9 @@ class System:
 
     # Processes -------------------------------------------------------------------------------------------------------
 
-    def launch(self, name: ServiceName, **settings: str) -> Service:
+    def launch(self, name: ServiceName, *arguments: str, **settings: str) -> Service:
         """Start one more process of a service, and do not wait. Settings are variables in lower case: `slots="8"`."""
-        return self._launch(name, settings)
+        return self._launch(name, settings, arguments)
 
     def start(self, name: ServiceName, **settings: str) -> Service:
         """Start one more process of a service; it is ready."""
@@ -266,12 +266,14 @@ class System:
         assert done.returncode == 0, f"auth keys {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
-    def _launch(self, name: ServiceName, settings: Mapping[str, str], *, apart: bool = False) -> Service:
+    def _launch(
+        self, name: ServiceName, settings: Mapping[str, str], arguments: tuple[str, ...] = (), *, apart: bool = False
+    ) -> Service:
         port = free_port()
         variables = {key.upper(): value for key, value in settings.items()}
         environment = {**self.environment, "PYTHONUNBUFFERED": "1", PORT_VARIABLES[name]: str(port), **variables}
         log = self.logs / f"{name}-{len(self.services)}.log"
-        service = Service(start(Command(name, (sys.executable, "-m", name), environment), log), port, apart)
+        service = Service(start(Command(name, (sys.executable, "-m", name, *arguments), environment), log), port, apart)
         self.services.append(service)
         return service
 

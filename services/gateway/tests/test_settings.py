@@ -59,7 +59,9 @@ def test_variables_change_what_connections_may_do(environment):
 
 WRONG = [
     ("GATEWAY_PORT", "http"),
+    ("GATEWAY_PROCESS_PORT", "http"),
     ("GATEWAY_PORT", "65536"),
+    ("GATEWAY_PROCESS_PORT", "65536"),
     ("GATEWAY_HEARTBEAT_INTERVAL", "often"),
     ("GATEWAY_IDLE_TIMEOUT", "1 minute"),
     ("GATEWAY_AUTH_TIMEOUT", "-1s"),

@@ -68,11 +68,16 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int, *, variable: str, backlog: int = 2048) -> socket.socket:
-    """A listening socket. Raises `StartupError` naming the variable when the port is taken."""
+def listen(host: str, port: int, *, variable: str, backlog: int = 2048, shared: bool = False) -> socket.socket:
+    """A listening socket. Raises `StartupError` naming the variable when the port is taken.
+
+    `shared`: other processes of ours that say so too may have the same port, and the kernel spreads connections over them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

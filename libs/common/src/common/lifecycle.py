@@ -28,11 +28,14 @@ class Stopping(Exception):
     """The process was asked to end while it waited."""
 
 
-def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main(stop)` on uvloop until it returns; `stop` is set by SIGTERM or SIGINT. Exits 0 when drained, 2 on a `StartupError`."""
+def run_service(main: Callable[[asyncio.Event], Awaitable[None]], *, at_once: Callable[[], None] | None = None) -> None:
+    """Run `main(stop)` on uvloop until it returns; `stop` is set by SIGTERM or SIGINT. Exits 0 when drained, 2 on a `StartupError`.
+
+    `at_once` is called when a second signal ends the process.
+    """
     failure: StartupError | None = None
     try:
-        uvloop.run(_with_signals(main))
+        uvloop.run(_with_signals(main, at_once))
     except* Stopping:
         pass
     except* StartupError as group:
@@ -64,13 +67,26 @@ def collect_garbage_seldom() -> None:
     gc.set_threshold(20_000, 50, 200)
 
 
-async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def stop_with_parent(stop: asyncio.Event) -> None:
+    """Set `stop` when the other end of standard input is closed: the process that started this one, and keeps it open, is gone."""
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def closed() -> None:
+        loop.remove_reader(stdin)
+        stop.set()
+
+    loop.add_reader(stdin, closed)
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]], at_once: Callable[[], None] | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def asked() -> None:
         if stop.is_set():
             log.warning("stopped_at_once")
+            if at_once is not None:
+                at_once()
             os._exit(1)
         stop.set()
 

@@ -7,6 +7,7 @@ SIGTERM: not ready -> sockets told and closed in slices -> events flushed -> slo
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -77,16 +78,17 @@ class App:
     partitions: dict[str, int]
     http: Starlette
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain. Raises `StartupError`, alone or in a group, when the settings cannot work."""
+    async def run(self, stop: asyncio.Event, *, process: int | None = None) -> None:
+        """Serve until `stop` is set, then drain; `process` is the number of this one where several share the port.
+
+        Raises `StartupError`, alone or in a group, when the settings cannot work.
+        """
         raise_file_limit(self.settings.gateway_max_connections)
-        listener = listen(
-            self.settings.gateway_host, self.settings.gateway_port, variable="GATEWAY_PORT", backlog=_BACKLOG
-        )
+        listeners = self._listen(process)
         server = HttpServer(self._server_config())
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             stack.push_async_callback(self.redis.aclose)
-            serving = group.create_task(server.serve(sockets=[listener]))
+            serving = group.create_task(server.serve(sockets=listeners))
             ticking = group.create_task(self.ticker.run())
             with suppress(Stopping):
                 await self._serve(stop, group)
@@ -134,6 +136,16 @@ class App:
         self.publisher.producer = producer
         self.readiness.available("kafka")
         return producer
+
+    def _listen(self, process: int | None) -> list[socket.socket]:
+        """The port, and, where several share it, a port of this one's own: by it metrics and health of each can be asked for."""
+        host, port, own = self.settings.gateway_host, self.settings.gateway_port, self.settings.gateway_process_port
+        if process is None:
+            return [listen(host, port, variable="GATEWAY_PORT", backlog=_BACKLOG)]
+        return [
+            listen(host, port, variable="GATEWAY_PORT", backlog=_BACKLOG, shared=True),
+            listen(host, own + process, variable="GATEWAY_PROCESS_PORT", backlog=_BACKLOG),
+        ]
 
     def _server_config(self) -> uvicorn.Config:
         return uvicorn.Config(

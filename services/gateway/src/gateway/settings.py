@@ -23,6 +23,9 @@ def _check_networks(value: tuple[str, ...]) -> tuple[str, ...]:
 class GatewaySettings(CommonSettings):
     gateway_host: str = Field("127.0.0.1", description="address to listen on")
     gateway_port: Port = Field(8080, description="port of WebSockets and HTTP")
+    gateway_process_port: Port = Field(
+        9110, description="with --processes, process n (from 0) listens on this port + n as well: metrics, health"
+    )
     websocket_api_endpoint: str = Field(
         "/v2/realtime", description="path of the WebSockets, or their public URL (its path counts)"
     )
