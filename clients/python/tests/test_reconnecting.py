@@ -1,10 +1,11 @@
 """The client against a server that goes away, closes and refuses."""
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 from clients.python.tests.client_talk import next_event, take
 from clients.python.tests.protocol_server import KEY
-from defistream import AuthenticationFailed, Client, ConnectionClosed, ConnectionFailed, events
+from defistream import AuthenticationFailed, Client, ConnectionClosed, ConnectionFailed, connection, events
 
 
 async def test_a_revoked_key_ends_the_iteration(server):
@@ -119,3 +120,21 @@ async def test_a_saved_cursor_is_given_back(server):
         await server.publish()
         assert await take(prices, 2) == ["0:8", "0:101"]
         assert prices.cursor == "k3f9.0:101,1:200"
+
+
+async def test_a_connection_lost_before_its_handshake_is_opened_again(server, heard, monkeypatch):
+    connect, lost = connection.connect, []
+
+    async def lose_once(*given, **named):
+        if server.accepted == 1 and not lost:
+            lost.append(True)
+            raise ConnectionClosedError(None, None)
+        return await connect(*given, **named)
+
+    monkeypatch.setattr(connection, "connect", lose_once)
+    async with Client(server.url, KEY, on_event=heard.put_nowait) as client, client.subscribe("prices") as prices:
+        await server.close(4000, "draining; come back in 1 ms")
+        await server.until(lambda: server.accepted == 2 and any(peer.rooms for peer in server.peers))
+        await server.publish()
+        await take(prices, 1)
+    assert lost

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -52,6 +53,9 @@ class InMemoryLog:
     oldest: int = 0
     batch: int = 7
     failures: int = 0
+    slow_end: asyncio.Event | None = None
+    """What a reader waits for at its end, and meanwhile swallows a cancellation, as aiokafka does."""
+    ending: int = 0
 
     def write(self, count: int) -> list[Record]:
         first = len(self.records)
@@ -69,12 +73,18 @@ class InMemoryLog:
         return Bounds(self.oldest, len(self.records))
 
     async def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
-        while True:
-            await asyncio.sleep(0)
-            part = self.records[offset : offset + self.batch]
-            if part:
-                offset = part[-1].offset + 1
-                yield [_entry(each) for each in part], offset
+        try:
+            while True:
+                await asyncio.sleep(0)
+                part = self.records[offset : offset + self.batch]
+                if part:
+                    offset = part[-1].offset + 1
+                    yield [_entry(each) for each in part], offset
+        finally:
+            if self.slow_end is not None:
+                self.ending += 1
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.slow_end.wait()
 
 
 def _entry(record: Record) -> Entry:
@@ -229,6 +239,30 @@ async def test_a_partition_that_goes_is_told_of_no_more(router: Router):
     router.passes.drop()
     await asyncio.sleep(0.15)
     assert not any(isinstance(item, Began | Replayed) for item in router.told())
+
+
+async def test_a_pass_whose_cancellation_was_swallowed_says_no_more_and_the_next_one_answers(router: Router):
+    router.log.slow_end = asyncio.Event()
+    router.own()
+    router.route(700)
+    router.ask(1, -1)
+    await eventually(_ends_reading(router), "the reader ends")
+    before = len(router.told())
+    router.ownership.drop([EVENTS])
+    router.passes.drop()
+    router.log.slow_end.set()
+    router.own(700)
+    router.ask(2, 650)
+    offsets, _ = await router.answer(2)
+    assert offsets == plain(router, 650, 700, 0)
+    assert not any(isinstance(item, Activated) and item.request == 1 for item in router.told()[before:])
+
+
+def _ends_reading(router: Router) -> Callable[[], Awaitable[bool]]:
+    async def ends() -> bool:
+        return router.log.ending > 0
+
+    return ends
 
 
 async def test_a_gateway_that_takes_the_slot_meanwhile_gets_nothing_that_another_asked_for(router: Router):

@@ -94,7 +94,8 @@ async def _open(url: str, ssl: tls.SSLContext | None) -> ClientConnection:
         raise _failure(url, f"HTTP status {status}", retryable=status >= 500 or status in _PASSING_STATUS) from refused
     except (InvalidURI, tls.SSLCertVerificationError) as wrong:
         raise _failure(url, str(wrong), retryable=False) from wrong
-    except (InvalidHandshake, OSError, EOFError) as failed:
+    except (InvalidHandshake, WebSocketClosed, OSError, EOFError) as failed:
+        # `WebSocketClosed`: it was lost between TCP's and the WebSocket's handshake.
         raise _failure(url, str(failed) or type(failed).__name__, retryable=True) from failed
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from common import metrics
 from common.backoff import Backoff
 from common.clock import Clock
-from common.deliveries import Began, Verdict
+from common.deliveries import Began, Item, Verdict
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
@@ -141,8 +141,7 @@ class Passes:
         for ask in asks:
             verdict = verdicts[ask.key] = judge(ask, bounds, stream=stream)
             metrics.router_replays_total.labels(verdict.name.lower()).inc()
-            began = Began(ask.room.id, ask.request, verdict, bounds.oldest)
-            self._ownership.tell(target.source, ask.slot, ask.epoch, [began])
+            self._send(target, ask.slot, [Began(ask.room.id, ask.request, verdict, bounds.oldest)])
             if verdict in (Verdict.EXPIRED, Verdict.FUTURE):
                 self._activate(target, ask)
         return verdicts
@@ -206,11 +205,16 @@ class Passes:
     def _tell(self, target: Target, matching: Matching, entries: Iterable[Entry]) -> None:
         for slot, items in matching.match(entries).items():
             metrics.router_replayed_total.inc(len(items))
-            self._ownership.tell(target.source, slot, target.holders[slot], [*items])
+            self._send(target, slot, [*items])
 
     def _activate(self, target: Target, ask: Ask) -> None:
-        activated = self._ownership.activated(target.owned, ask)
-        self._ownership.tell(target.source, ask.slot, ask.epoch, [activated])
+        self._send(target, ask.slot, [self._ownership.activated(target.owned, ask)])
+
+    def _send(self, target: Target, slot: Slot, items: list[Item]) -> None:
+        # A cancellation is not enough: aiokafka swallows one that comes while a consumer stops.
+        if self._ownership.owned().get(target.source) is not target.owned:
+            raise asyncio.CancelledError
+        self._ownership.tell(target.source, slot, target.holders[slot], items)
 
     async def _breathe(self) -> None:
         """Let routing go on, and the broker take what it was given."""
