@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer and PyPI; the container tiers need Docker as well.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run services test test-containers test-compose check format env-example lock
+.PHONY: help setup run services test test-containers test-compose test-faults check format env-example lock
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -37,6 +37,10 @@ test-containers: setup ## integration and end-to-end on Apache Kafka and Valkey 
 
 test-compose: setup ## the whole system from docker-compose.yml, through HAProxy
 	$(PYTEST) -m compose tests/compose
+
+SEEDS ?= 1-20
+test-faults: setup ## fault runs of SEEDS=1-20 on Apache Kafka and Valkey in containers (four minutes a seed)
+	$(BIN)/python -m tests.faults --containers --seeds $(SEEDS)
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -90,15 +90,15 @@ class Service:
         """A metric, summed over its labels."""
         return sum(value for name, value in self.metrics().items() if name == metric or name.startswith(metric + "{"))
 
-    def wait_ready(self) -> Service:
-        """Return it when it can serve. AssertionError, with the end of its log, when it ends instead."""
+    def wait_ready(self, limit: float = READY_SECONDS) -> Service:
+        """Return it when it can serve, `limit` seconds at most. AssertionError, with the end of its log, when it ends instead."""
 
         def ready() -> bool:
             assert self.runs, f"{self.name} ended with {self.child.ended()}:\n{self.tail()}"
             return (self.readiness() or {}).get("status") == "ready"
 
         try:
-            wait_until(ready, f"{self.name} is ready", limit=READY_SECONDS)
+            wait_until(ready, f"{self.name} is ready", limit=limit)
         except AssertionError as error:
             raise AssertionError(f"{error}; it says {self.readiness()}\n{self.tail()}") from None
         return self
