@@ -5,19 +5,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.channels import Channel
 from common.deliveries import (
     VERSION,
     Activated,
     Delivery,
     OperatorMessage,
+    PackedRooms,
+    PackedRouted,
     Progress,
     Routed,
     Segment,
     TookOver,
     UnreadableDelivery,
+    WrittenDelivery,
+    WrittenSegment,
+    count_rooms,
     decode_delivery,
+    distinct_rooms,
     encode_delivery,
+    pack_room,
+    room_list,
+    unpack_rooms,
 )
+from common.identifiers import RoomId
 
 TEXT = st.text(max_size=20)
 OFFSETS = st.integers(0, 2**63 - 1)
@@ -52,6 +63,25 @@ DELIVERIES = st.builds(
 @given(DELIVERIES)
 def test_a_delivery_comes_back_as_it_was(delivery):
     assert decode_delivery(encode_delivery(delivery)) == delivery
+
+
+ROOMS = st.sampled_from(list(Channel)).flatmap(
+    lambda channel: st.lists(
+        st.integers(0, 2**64 - 1).map(lambda number: f"{channel.value}:{number:016x}"), min_size=1, max_size=300
+    )
+)
+
+
+@given(ROOMS)
+def test_packed_rooms_arrive_as_the_rooms_that_they_are(rooms):
+    packed = PackedRooms(b"".join(pack_room(RoomId(room)) for room in rooms))
+    written = PackedRouted(7, room_list(packed), b"{}", 9, "user", b"key")
+    segment = WrittenSegment("prices", 1, 2, "abc", [written])
+    [read] = decode_delivery(encode_delivery(WrittenDelivery(VERSION, 1, 2, [segment]))).segments
+    assert read == Segment("prices", 1, 2, "abc", [Routed(7, rooms, b"{}", 9, "user", b"key")])
+    assert unpack_rooms(packed) == rooms
+    assert count_rooms(packed) == len(rooms)
+    assert unpack_rooms(distinct_rooms(packed)) == list(dict.fromkeys(rooms))
 
 
 @given(st.binary(max_size=80))

@@ -3,46 +3,96 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.bounds import Interval, SortedBounds
+from router import bounds
+from router.bounds import Bounded, Record
 
-BOUNDS = st.lists(st.integers(-5, 5), max_size=30)
-
-
-@given(BOUNDS, BOUNDS, st.integers(-6, 6))
-def test_passed_are_those_whose_bound_is_not_above_the_value(kept: list[int], removed: list[int], value: int):
-    bounds = SortedBounds()
-    for number, bound in enumerate(kept + removed):
-        bounds.add(bound, number)
-    for number, bound in enumerate(removed, start=len(kept)):
-        bounds.remove(bound, number)
-    assert set(bounds.passed(value)) == {number for number, bound in enumerate(kept) if bound <= value}
+NUMBERS = st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False)
+PAIRS = st.tuples(st.none() | NUMBERS, st.none() | NUMBERS).filter(
+    lambda pair: pair != (None, None) and (None in pair or pair[0] <= pair[1])
+)
 
 
-def test_many_bounds_are_found_right_across_cuts_while_they_come_and_go():
+def record(number: int, pair: tuple[float | None, float | None], slot: int = 0) -> Record:
+    return Record(slot, b"\xa7%07d" % number, *pair)
+
+
+def holds(each: Record, value: float) -> bool:
+    return (each.low is None or each.low <= value) and (each.high is None or value <= each.high)
+
+
+def found(bounded: Bounded, value: float) -> set[tuple[int, bytes]]:
+    pieces: defaultdict[int, list[bytes]] = defaultdict(list)
+    bounds.around(bounded, value, pieces)
+    joined = {slot: b"".join(some) for slot, some in pieces.items()}
+    each = [(slot, rooms[at : at + 8]) for slot, rooms in joined.items() for at in range(0, len(rooms), 8)]
+    assert len(each) == len(set(each))
+    return set(each)
+
+
+@given(st.lists(PAIRS, max_size=30), st.lists(PAIRS, max_size=30), NUMBERS)
+def test_found_are_those_whose_bounds_hold_the_value(kept, removed, value):
+    held: Bounded = {}
+    records = [record(number, pair, number % 3) for number, pair in enumerate(kept + removed)]
+    for each in records:
+        bounds.add(held, each)
+    for each in records[len(kept) :]:
+        bounds.remove(held, each)
+    for at in {value, *(bound for pair in kept for bound in pair if bound is not None)}:
+        expected = {(each.slot, each.room) for each in records[: len(kept)] if holds(each, at)}
+        assert found(held, at) == expected
+    for each in records[: len(kept)]:
+        bounds.remove(held, each)
+    assert held == {}
+
+
+@pytest.mark.parametrize("kind", ["lows", "highs", "intervals"])
+def test_many_bounds_are_found_right_across_blocks_while_they_come_and_go(kind: str):
     draw = random.Random(7)
-    bounds, held = SortedBounds(), {}
+    held: Bounded = {}
+    records: list[Record] = []
     for number in range(6000):
-        held[number] = draw.choice((draw.uniform(0, 100), draw.randrange(5)))
-        bounds.add(held[number], number)
+        low = draw.choice((draw.uniform(0, 100), draw.randrange(5)))
+        pairs = {"lows": (low, None), "highs": (None, low), "intervals": (low, low + draw.choice((0, 1, 90)))}
+        records.append(record(number, pairs[kind], number % 2))
+        bounds.add(held, records[-1])
         if number % 3 == 0:
-            gone = draw.choice(list(held)) if number % 300 == 0 else number
-            bounds.remove(held.pop(gone), gone)
+            bounds.remove(held, records.pop(draw.randrange(len(records)) if number % 300 == 0 else -1))
         if number % 500 == 0:
             value = draw.uniform(-1, 101)
-            assert set(bounds.passed(value)) == {n for n, bound in held.items() if bound <= value}
-    assert len(bounds) == len(held)
+            assert found(held, value) == {(each.slot, each.room) for each in records if holds(each, value)}
+    assert any(len(blocks) > 1 for blocks in held.values())
+
+
+def test_one_room_may_be_held_for_several_slots():
+    held: Bounded = {}
+    for slot in (1, 2, 3):
+        bounds.add(held, record(7, (1.0, None), slot))
+    bounds.remove(held, record(7, (1.0, None), 2))
+    assert found(held, 1.0) == {(1, b"\xa70000007"), (3, b"\xa70000007")}
 
 
 def test_removing_what_is_not_held_is_an_error():
-    bounds = SortedBounds()
-    bounds.add(1.0, 5)
-    with pytest.raises(ValueError, match="not"):
-        bounds.remove(1.0, 6)
+    held: Bounded = {}
+    bounds.add(held, record(5, (1.0, None)))
+    for other in (record(6, (1.0, None)), record(5, (1.0, None), 1), record(5, (2.0, None)), record(5, (None, 1.0))):
+        with pytest.raises(ValueError, match="not held"):
+            bounds.remove(held, other)
+
+
+def test_narrow_intervals_elsewhere_are_not_looked_at():
+    held: Bounded = {}
+    for number in range(5000):
+        bounds.add(held, record(number, (float(number), number + 0.5)))
+    [blocks] = held.values()
+    looked = [last - first for _, first, last in bounds._ranges(blocks, 2500.0 - 4, 2500.0)]
+    assert sum(looked) <= 5
+    assert found(held, 2500.25) == {(0, b"\xa70002500")}
 
 
 @pytest.mark.parametrize(
@@ -56,10 +106,12 @@ def test_removing_what_is_not_held_is_an_error():
         (1.0, 2.0, 2.0, True),
         (1.0, 2.0, 2.5, False),
         (1.0, 2.0, 0.5, False),
+        (0, 0, 0.0, True),
+        (-1.7e308, 1.7e308, 1.6e308, True),
+        (1e300, 1e300, 1e300, True),
     ],
 )
 def test_both_bounds_of_an_interval_are_inclusive(low: float | None, high: float | None, value: float, inside: bool):
-    interval = Interval(low=low is not None, high=high is not None)
-    interval.add(3, low, high)
-    assert (3 in interval.around(value, as_bitmap=False)) is inside
-    assert (3 in interval.around(value, as_bitmap=True)) is inside
+    held: Bounded = {}
+    bounds.add(held, record(3, (low, high)))
+    assert bool(found(held, value)) is inside

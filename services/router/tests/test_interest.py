@@ -143,3 +143,10 @@ def test_a_filter_that_is_none_changes_nothing():
         fold.apply(want(3, 10).model_copy(update={"filter": {"nonsense": 1}}))
     assert len(fold.index) == 0
     assert fold.live() == []
+
+
+def test_an_id_that_is_no_rooms_changes_nothing():
+    fold = InterestFold()
+    with pytest.raises(UnreadableInterest, match="prices:9"):
+        fold.apply(want(3, 10).model_copy(update={"room": "prices:9"}))
+    assert len(fold.index) == 0

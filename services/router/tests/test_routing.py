@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from common.channels import Channel
-from common.deliveries import OperatorMessage, Routed
+from common.deliveries import OperatorMessage, PackedRouted
 from common.identifiers import Slot
 from router.index import RoomsIndex
 from router.routing import route_broadcasts, route_updates
@@ -43,8 +44,8 @@ def test_an_update_goes_to_the_slots_and_rooms_that_it_matches_with_its_frame():
 
     assert set(routes.items) == {1, 2}
     [item] = routes.items[Slot(1)]
-    assert isinstance(item, Routed)
-    assert set(item.rooms) == {
+    assert isinstance(item, PackedRouted)
+    assert set(msgspec.msgpack.decode(item.rooms)) == {
         room(Channel.PRICES, {"minValue": 1}).id,
         room(Channel.PRICES, {"tokenIds": ["coingecko:bitcoin"]}).id,
     }

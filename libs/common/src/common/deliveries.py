@@ -10,12 +10,18 @@ A segment is a run of items of one source partition, in the order in which they 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NewType
 
 import msgspec
 
 from common.errors import DefistreamError
+from common.identifiers import RoomId
 
 VERSION = 1
+
+
+PackedRooms = NewType("PackedRooms", bytes)
+"""Ids of rooms of one channel as a delivery has them, one after another: MessagePack texts, all of one length."""
 
 
 class UnreadableDelivery(DefistreamError):
@@ -31,6 +37,17 @@ class Routed(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
 
     offset: int
     rooms: list[str]
+    body: bytes
+    produced_at: int
+    user: str | None = None
+    key: bytes | None = None
+
+
+class PackedRouted(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """`Routed` as a router writes it: the rooms are encoded already (`room_list`)."""
+
+    offset: int
+    rooms: msgspec.Raw
     body: bytes
     produced_at: int
     user: str | None = None
@@ -105,6 +122,8 @@ class Replayed(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
 
 Item = Routed | Activated | TookOver | Progress | OperatorMessage | Began | Replayed
 
+WrittenItem = PackedRouted | Activated | TookOver | Progress | OperatorMessage | Began | Replayed
+
 
 class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     channel: str
@@ -113,6 +132,16 @@ class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     stream: str
     """Epoch of the channel's stream: the first part of its cursors."""
     items: list[Item]
+
+
+class WrittenSegment(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """`Segment` as a router writes it."""
+
+    channel: str
+    partition: int
+    generation: int
+    stream: str
+    items: list[WrittenItem]
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -124,12 +153,51 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     segments: list[Segment]
 
 
+class WrittenDelivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """`Delivery` as a router writes it."""
+
+    version: int
+    slot_epoch: int
+    routed_at: int
+    segments: list[WrittenSegment]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Delivery)
+_rooms = msgspec.msgpack.Decoder(list[str])
 
 
-def encode_delivery(delivery: Delivery) -> bytes:
+def encode_delivery(delivery: Delivery | WrittenDelivery) -> bytes:
     return _encoder.encode(delivery)
+
+
+def pack_room(room: RoomId) -> bytes:
+    return _encoder.encode(room)
+
+
+def unpack_rooms(packed: PackedRooms) -> list[str]:
+    return _rooms.decode(room_list(packed))
+
+
+def count_rooms(packed: PackedRooms) -> int:
+    return len(packed) // _width(packed)
+
+
+def distinct_rooms(packed: PackedRooms) -> PackedRooms:
+    """Each room once."""
+    width = _width(packed)
+    each = dict.fromkeys([packed[at : at + width] for at in range(0, len(packed), width)])
+    return PackedRooms(b"".join(each))
+
+
+def room_list(packed: PackedRooms) -> msgspec.Raw:
+    """The list of rooms of a `PackedRouted`. A list of 16 bits' length, whatever its length is: at most 65,535 rooms."""
+    return msgspec.Raw(b"\xdc" + count_rooms(packed).to_bytes(2) + packed)
+
+
+def _width(packed: PackedRooms) -> int:
+    """Bytes of an id: one that tells the length of what follows in its low five bits, up to 31, as every channel's id is."""
+    return 1 + (packed[0] & 31)
 
 
 def decode_delivery(value: bytes) -> Delivery:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from common import metrics
 from common.channels import STATE_CHANNELS, SYSTEM, Channel
-from common.deliveries import Activated, Item, Progress, TookOver
+from common.deliveries import Activated, Progress, TookOver, WrittenItem
 from common.identifiers import FencingEpoch, Generation, RoomId, Slot
 from router.commits import Commits, Tick
 from router.interest import InterestFold, Past, Taken, Wanted
@@ -139,7 +139,7 @@ class Ownership:
         room = asked.room if isinstance(asked, Wanted) else asked.room.id
         return Activated(room, owned.next, asked.request)
 
-    def tell(self, source: Source, slot: Slot, epoch: FencingEpoch, items: list[Item]) -> None:
+    def tell(self, source: Source, slot: Slot, epoch: FencingEpoch, items: list[WrittenItem]) -> None:
         """Tell a slot something of a partition of ours, unless it has another holder since `epoch`."""
         if self.is_held(slot, epoch):
             self._outgoing.add(slot, self._origin(source), items)
@@ -164,7 +164,7 @@ class Ownership:
 
     def route(self, batch: Mapping[Source, Sequence[SourceRecord]]) -> tuple[Tick, list[DeadLetter]] | None:
         """Route a tick. Its dead letters are still to be sent, each a part of the tick; `None` where nothing was ours."""
-        told: dict[Slot, list[tuple[Origin, list[Item]]]] = {}
+        told: dict[Slot, list[tuple[Origin, list[WrittenItem]]]] = {}
         letters: list[DeadLetter] = []
         ends: dict[Source, int] = {}
         for source, records in batch.items():

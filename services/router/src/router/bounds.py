@@ -1,121 +1,177 @@
-"""Rooms sorted by a bound, so that those a value passes are found by bisection. Pure."""
+"""Bounds: rooms whose filters give bounds, sorted so that those around a value are found by bisection. Pure.
+
+Rooms that give `minValue` alone are sorted by it, those that give `maxValue` alone by its negative: the ones that hold a value are
+the first ones. Rooms that give both are apart by the length of their interval, in powers of two, and sorted by `minValue`: an interval
+shorter than `2**n` that holds a value begins less than `2**n` below it, so only its likes in place and length are looked at.
+"""
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from math import frexp, inf, isinf, ldexp
+from typing import NamedTuple
 
-from pyroaring import BitMap
+import msgspec
 
-from router.members import FEW, Numbers
+Found = dict[int, list[bytes]]
+"""Slot -> ids of rooms, in pieces."""
 
-_STEP = 256
-"""Entries between two cuts of a list: what a query adds one by one, about 2 us."""
-_MOST_CUTS = 128
-"""Each cut keeps a bitmap, so their number is bounded: 128 of 100,000 rooms are 1.6 MB at most."""
-
-
-class SortedBounds:
-    """Room numbers by their lower bound; those whose bound is at most `v` are passed by `v`.
-
-    The rooms below some bounds ("cuts") are kept as bitmaps, so that a bitmap of many rooms is a copy of one of them with the few
-    entries beyond. Upper bounds are kept negated and asked with `-v`.
-    """
-
-    __slots__ = ("_below", "_bounds", "_cuts", "_numbers", "_rebuild_at")
-
-    def __init__(self) -> None:
-        self._bounds = array("d")
-        self._numbers = array("I")
-        self._cuts: tuple[float, ...] = ()
-        self._below: tuple[BitMap, ...] = ()
-        self._rebuild_at = _STEP * 2
-
-    def __len__(self) -> int:
-        return len(self._bounds)
-
-    def add(self, bound: float, number: int) -> None:
-        at = bisect_right(self._bounds, bound)
-        self._bounds.insert(at, bound)
-        self._numbers.insert(at, number)
-        for below in self._below[bisect_left(self._cuts, bound) :]:
-            below.add(number)
-        if len(self._bounds) >= self._rebuild_at:
-            self._rebuild()
-
-    def remove(self, bound: float, number: int) -> None:
-        """Raises `ValueError` where it is not held."""
-        first = bisect_left(self._bounds, bound)
-        at = self._numbers.index(number, first, bisect_right(self._bounds, bound, lo=first))
-        del self._bounds[at]
-        del self._numbers[at]
-        for below in self._below[bisect_left(self._cuts, bound) :]:
-            below.discard(number)
-
-    def count(self, value: float) -> int:
-        """How many rooms are passed."""
-        return bisect_right(self._bounds, value)
-
-    def first(self, count: int) -> Numbers:
-        """The rooms of the lowest bounds."""
-        return self._numbers[:count]
-
-    def passed(self, value: float) -> BitMap:
-        """A new bitmap of the rooms that are passed."""
-        end = bisect_right(self._bounds, value)
-        cut = bisect_right(self._cuts, value) - 1
-        if cut < 0:
-            return BitMap(self._numbers[:end])
-        start = bisect_right(self._bounds, self._cuts[cut], hi=end)
-        passed = self._below[cut].copy()
-        passed.update(self._numbers[start:end])
-        return passed
-
-    def _rebuild(self) -> None:
-        """New cuts at even distances; at each doubling, so adding stays cheap on average."""
-        size = len(self._bounds)
-        step = max(_STEP, size // _MOST_CUTS)
-        self._cuts = tuple(sorted({self._bounds[at] for at in range(step - 1, size, step)}))
-        self._below = tuple(BitMap(self._numbers[: bisect_right(self._bounds, cut)]) for cut in self._cuts)
-        self._rebuild_at = size * 2
+LOWS, HIGHS, UNBOUNDED = 2000, 2001, 1024
+"""Kinds besides the binary exponents of lengths, which end at 1024."""
+_MOST = 512
+"""Records in a block: what adding one moves, 20 KB at most."""
 
 
-class Interval:
-    """Rooms of one bucket that all give the same of `minValue` and `maxValue`: one of them, or both."""
+class Record(NamedTuple):
+    """A room in a slot, with the bounds of its filter. `room` is as deliveries name it: begun by a byte that is in none again."""
 
-    __slots__ = ("_highs", "_lows")
+    slot: int
+    room: bytes
+    low: float | None = None
+    high: float | None = None
 
-    def __init__(self, *, low: bool, high: bool) -> None:
-        self._lows = SortedBounds() if low else None
-        self._highs = SortedBounds() if high else None
-
-    def __len__(self) -> int:
-        held = self._lows if self._lows is not None else self._highs
-        return len(held) if held is not None else 0
-
-    def add(self, number: int, low: float | None, high: float | None) -> None:
-        if self._lows is not None and low is not None:
-            self._lows.add(low, number)
-        if self._highs is not None and high is not None:
-            self._highs.add(-high, number)
-
-    def remove(self, number: int, low: float | None, high: float | None) -> None:
-        if self._lows is not None and low is not None:
-            self._lows.remove(low, number)
-        if self._highs is not None and high is not None:
-            self._highs.remove(-high, number)
-
-    def around(self, value: float, *, as_bitmap: bool) -> Numbers | BitMap:
-        """The rooms whose bounds hold `value`, both inclusive. Many come as a bitmap if that is what is wanted."""
-        if self._lows is not None and self._highs is not None:
-            both = self._lows.passed(value)
-            both &= self._highs.passed(-value)
-            return both if as_bitmap else both.to_array()
-        if self._lows is not None:
-            return _passed(self._lows, value, as_bitmap=as_bitmap)
-        return _passed(self._highs, -value, as_bitmap=as_bitmap) if self._highs is not None else array("I")
+    @property
+    def bounded(self) -> bool:
+        return self.low is not None or self.high is not None
 
 
-def _passed(bounds: SortedBounds, value: float, *, as_bitmap: bool) -> Numbers | BitMap:
-    count = bounds.count(value)
-    return bounds.passed(value) if as_bitmap and count > FEW else bounds.first(count)
+class Block(msgspec.Struct, array_like=True, gc=False):
+    """Records in the order of their keys, column by column: small to hold, quick to encode."""
+
+    keys: list[float]
+    highs: list[float]
+    """Of intervals only."""
+    slots: list[int]
+    rooms: bytes
+    """All of one length: ids of a channel are."""
+
+    @property
+    def width(self) -> int:
+        return len(self.rooms) // len(self.slots)
+
+
+Bounded = dict[int, list[Block]]
+"""Kind -> blocks, the keys of one not above those of the next."""
+
+
+def kind_of(record: Record) -> tuple[int, float]:
+    """The kind of a bounded record, and its key there."""
+    if record.low is None:
+        return HIGHS, -(record.high or 0.0)
+    if record.high is None:
+        return LOWS, record.low
+    length = float(record.high) - record.low
+    return (UNBOUNDED if isinf(length) else frexp(length)[1]), record.low
+
+
+def add(bounded: Bounded, record: Record) -> None:
+    kind, key = kind_of(record)
+    blocks = bounded.setdefault(kind, [Block([], [], [], b"")])
+    # Equal keys may lie in several blocks; any of them will do.
+    number = max(0, bisect_right(blocks, key, key=_first) - 1)
+    block = blocks[number]
+    at, width = bisect_right(block.keys, key), len(record.room)
+    block.keys.insert(at, key)
+    block.slots.insert(at, record.slot)
+    if kind <= UNBOUNDED:
+        block.highs.insert(at, record.high or 0.0)
+    block.rooms = block.rooms[: at * width] + record.room + block.rooms[at * width :]
+    if len(block.keys) > _MOST:
+        blocks[number : number + 1] = _halves(block, width)
+
+
+def remove(bounded: Bounded, record: Record) -> None:
+    """Raises `ValueError` where it is not held."""
+    kind, key = kind_of(record)
+    blocks = bounded.get(kind, [])
+    block, at = _find(blocks, key, record)
+    width = len(record.room)
+    for column in (block.keys, block.slots, block.highs):
+        del column[at : at + 1]
+    block.rooms = block.rooms[: at * width] + block.rooms[(at + 1) * width :]
+    if not block.keys:
+        blocks.remove(block)
+    if not blocks:
+        del bounded[kind]
+
+
+def around(bounded: Bounded, value: float, found: Found) -> None:
+    """Add the rooms whose bounds hold `value`, both inclusive."""
+    for kind, blocks in bounded.items():
+        if kind == LOWS:
+            _between(blocks, value, found)
+        elif kind == HIGHS:
+            _between(blocks, -value, found)
+        else:
+            _holding(blocks, value, _reach(kind), found)
+
+
+def _between(blocks: list[Block], most: float, found: Found) -> None:
+    """Those with keys up to `most`."""
+    for block in blocks:
+        last = bisect_right(block.keys, most)
+        if not last:
+            return
+        slots, rooms, width = block.slots[:last], block.rooms, block.width
+        if slots.count(slots[0]) == last:
+            found[slots[0]].append(rooms[: last * width])
+            continue
+        for slot, at in zip(slots, range(0, last * width, width), strict=True):
+            found[slot].append(rooms[at : at + width])
+
+
+def _holding(blocks: list[Block], value: float, reach: float, found: Found) -> None:
+    """Those with keys up to `value` whose intervals reach up to it."""
+    for block, first, last in _ranges(blocks, value - reach, value):
+        highs, slots, rooms, width = block.highs, block.slots, block.rooms, block.width
+        for at in range(first, last):
+            if highs[at] >= value:
+                found[slots[at]].append(rooms[at * width : (at + 1) * width])
+
+
+def _ranges(blocks: list[Block], low: float, high: float) -> Iterator[tuple[Block, int, int]]:
+    """Parts of blocks with keys from `low` to `high`, none of them empty."""
+    start = max(0, bisect_left(blocks, low, key=_first) - 1) if len(blocks) > 1 else 0
+    for number in range(start, len(blocks)):
+        block = blocks[number]
+        last = bisect_right(block.keys, high)
+        if last == 0:
+            return
+        first = bisect_left(block.keys, low, hi=last)
+        if first < last:
+            yield block, first, last
+
+
+def _reach(exponent: int) -> float:
+    """How far below a value an interval of this kind can begin: twice its length, so that rounding cannot hide one."""
+    return ldexp(1.0, exponent + 1) if exponent + 1 < UNBOUNDED else inf
+
+
+def _find(blocks: list[Block], key: float, record: Record) -> tuple[Block, int]:
+    width = len(record.room)
+    for block, first, last in _ranges(blocks, key, key):
+        at = block.rooms.find(record.room, first * width, last * width)
+        while at >= 0:
+            if block.slots[at // width] == record.slot:
+                return block, at // width
+            at = block.rooms.find(record.room, at + width, last * width)
+    raise ValueError(f"{record.room!r} is not held for slot {record.slot}")
+
+
+def _halves(block: Block, width: int) -> list[Block]:
+    half = len(block.keys) // 2
+    parts = (slice(None, half), half * width), (slice(half, None), None)
+    return [
+        Block(
+            block.keys[part],
+            block.highs[part],
+            block.slots[part],
+            block.rooms[:end] if end is not None else block.rooms[half * width :],
+        )
+        for part, end in parts
+    ]
+
+
+def _first(block: Block) -> float:
+    return block.keys[0] if block.keys else -inf

@@ -1,123 +1,122 @@
 """The rooms index: which rooms an update matches, and which slots want them. Pure, in memory, for up to millions of rooms.
 
-Rooms of a channel are numbered, and found by what their filters give (`router.buckets`). A room stays
-while at least one slot wants it. What it costs is measured in `benchmarks/match`.
+A room stays while at least one slot wants it. Found rooms come as what deliveries take, so that no room is touched singly on an
+update's way. What it costs is measured in `benchmarks/match`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import TypeVar
-
-import msgspec
-from pyroaring import BitMap
+from collections.abc import Iterable, Mapping
+from itertools import product
+from math import prod
 
 from common.channels import Channel
+from common.deliveries import PackedRooms, distinct_rooms, pack_room
 from common.filters import Filter
 from common.identifiers import RoomId, Slot
 from common.rooms import Room
 from common.updates import Update
-from router.buckets import Buckets
-from router.members import Numbers
+from router import nodes
+from router.bounds import Record
+from router.directory import Directory, Number
+from router.nodes import new_node
+from router.wide import Levels, Wide
 
-T = TypeVar("T")
-_NOBODY: tuple[Slot, ...] = ()
+
+class UnknownRoomId(ValueError):
+    """It is not of the form that `common.rooms` makes."""
 
 
 class ChannelIndex:
     """The rooms of one channel."""
 
-    __slots__ = ("_buckets", "_by_slot", "_filters", "_free", "_ids", "_numbers", "_slots")
+    __slots__ = ("_directory", "_root", "_wide", "prefix")
 
-    def __init__(self) -> None:
-        self._numbers: dict[RoomId, int] = {}
-        self._ids: list[str] = []
-        self._filters: list[bytes] = []
-        self._slots: list[tuple[Slot, ...]] = []
-        self._free: list[int] = []
-        self._buckets = Buckets()
-        self._by_slot: dict[Slot, BitMap] = {}
+    def __init__(self, channel: Channel) -> None:
+        self.prefix = f"{channel.value}:"
+        self._directory = Directory()
+        self._root = new_node()
+        self._wide = Wide()
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._directory)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing at all is held, for tests."""
+        return not len(self._directory) and self._root == new_node() and not len(self._wide)
 
     def slots(self) -> Iterable[Slot]:
         """Slots that want at least one room."""
-        return self._by_slot.keys()
+        return self._directory.slots.keys()
 
     def rooms_of(self, slot: Slot) -> list[RoomId]:
-        return [RoomId(self._ids[number]) for number in self._by_slot.get(slot, ())]
+        return [self._id(number) for number in self._directory.rooms_of(slot)]
 
     def add(self, slot: Slot, room: Room) -> None:
-        number = self._numbers.get(room.id)
-        if number is None:
-            number = self._insert(room)
-        if slot not in self._slots[number]:
-            self._slots[number] = _shared((*self._slots[number], slot))
-            self._by_slot.setdefault(slot, BitMap()).add(number)
+        """Raises `UnknownRoomId`."""
+        if self._directory.add(slot, self._number(room.id), room.filter):
+            record, levels = self._place(slot, room.id, room.filter)
+            if _is_wide(levels):
+                self._wide.add(levels, record)
+                return
+            for path in product(*levels):
+                nodes.add(self._root, path, record)
 
     def remove(self, slot: Slot, room_id: RoomId) -> None:
-        number = self._numbers.get(room_id)
-        if number is None or slot not in self._slots[number]:
+        try:
+            number = self._number(room_id)
+        except UnknownRoomId:
             return
-        wanted = self._by_slot[slot]
-        wanted.discard(number)
-        if not wanted:
-            del self._by_slot[slot]
-        self._release(slot, number)
+        chosen = self._directory.remove(slot, number)
+        if chosen is None:
+            return
+        record, levels = self._place(slot, room_id, chosen)
+        if _is_wide(levels):
+            self._wide.remove(levels, record)
+            return
+        for path in product(*levels):
+            nodes.remove(self._root, path, record)
 
     def forget(self, slot: Slot) -> None:
-        for number in self._by_slot.pop(slot, ()):
-            self._release(slot, number)
+        for room_id in self.rooms_of(slot):
+            self.remove(slot, room_id)
 
-    def match(self, update: Update) -> Numbers:
-        """Numbers of the rooms that the update matches, each once."""
-        return self._buckets.match(update)
+    def match(self, update: Update) -> Mapping[Slot, PackedRooms]:
+        """Slots and the rooms in them that the update matches, each once."""
+        found: defaultdict[int, list[bytes]] = defaultdict(list)
+        values = _values(update)
+        nodes.find(self._root, values, update.value, found)
+        if self._wide:
+            self._wide.find(values, update.value, found)
+        matched = {Slot(slot): PackedRooms(b"".join(pieces)) for slot, pieces in found.items()}
+        if len(update.chains) > 1:
+            # A room of several chains lies at the end of a path for each.
+            return {slot: distinct_rooms(rooms) for slot, rooms in matched.items()}
+        return matched
 
-    def by_slot(self, numbers: Numbers) -> Mapping[Slot, list[str]]:
-        """Who wants the rooms of these numbers."""
-        rooms = _pick(self._ids, numbers)
-        if len(self._by_slot) == 1:
-            return dict.fromkeys(self._by_slot, rooms)
-        wanted: defaultdict[Slot, list[str]] = defaultdict(list)
-        for room_id, slots in zip(rooms, _pick(self._slots, numbers), strict=True):
-            for slot in slots:
-                wanted[slot].append(room_id)
-        return wanted
+    def _place(self, slot: Slot, room_id: RoomId, chosen: Filter) -> tuple[Record, Levels]:
+        return Record(slot, pack_room(room_id), chosen.min_value, chosen.max_value), _levels(chosen)
 
-    def _insert(self, room: Room) -> int:
-        if self._free:
-            number = self._free.pop()
-            self._ids[number], self._filters[number], self._slots[number] = room.id, _pack(room.filter), _NOBODY
-        else:
-            number = len(self._ids)
-            self._ids.append(room.id)
-            self._filters.append(_pack(room.filter))
-            self._slots.append(_NOBODY)
-        self._numbers[room.id] = number
-        self._buckets.add(number, room.filter)
+    def _number(self, room_id: RoomId) -> Number:
+        try:
+            number = Number(int(room_id.removeprefix(self.prefix), 16))
+        except ValueError:
+            raise UnknownRoomId(room_id) from None
+        if self._id(number) != room_id:
+            raise UnknownRoomId(room_id)
         return number
 
-    def _release(self, slot: Slot, number: int) -> None:
-        """The slot wants the room no more; the room goes with the last one."""
-        left = tuple(other for other in self._slots[number] if other != slot)
-        self._slots[number] = _shared(left)
-        if left:
-            return
-        chosen = _unpack(self._filters[number])
-        self._buckets.remove(number, chosen)
-        del self._numbers[RoomId(self._ids[number])]
-        self._filters[number] = b""
-        self._free.append(number)
+    def _id(self, number: Number) -> RoomId:
+        return RoomId(f"{self.prefix}{number:016x}")
 
 
 class RoomsIndex:
     """All channels' rooms. Adding what is there and removing what is not change nothing."""
 
     def __init__(self) -> None:
-        self._channels = {channel: ChannelIndex() for channel in Channel}
+        self._channels = {channel: ChannelIndex(channel) for channel in Channel}
 
     def __len__(self) -> int:
         return sum(map(len, self._channels.values()))
@@ -126,63 +125,45 @@ class RoomsIndex:
         return self._channels[channel]
 
     def add(self, slot: Slot, room: Room) -> None:
+        """Raises `UnknownRoomId` for an id that `common.rooms` would not make."""
         self._channels[room.channel].add(slot, room)
 
     def remove(self, slot: Slot, room_id: RoomId) -> None:
-        channel = _channel_of(room_id)
-        if channel is not None:
-            self._channels[channel].remove(slot, room_id)
+        for channel in self._channels.values():
+            if room_id.startswith(channel.prefix):
+                channel.remove(slot, room_id)
 
     def forget(self, slot: Slot) -> None:
         """The slot wants nothing any more."""
         for channel in self._channels.values():
             channel.forget(slot)
 
-    def match(self, update: Update) -> Mapping[Slot, list[str]]:
-        """Slots and the rooms in them that the update matches; empty where it matches none."""
-        channel = self._channels[update.channel]
-        matched = channel.match(update)
-        return channel.by_slot(matched) if matched else {}
+    def match(self, update: Update) -> Mapping[Slot, PackedRooms]:
+        """Slots and the rooms in them that the update matches, each once; empty where it matches none."""
+        return self._channels[update.channel].match(update)
 
 
-_single: dict[tuple[Slot, ...], tuple[Slot, ...]] = {}
+def _levels(chosen: Filter) -> Levels:
+    """The values of each attribute that the filter gives, those first that select the fewest rooms."""
+    user = (chosen.user_id,) if chosen.user_id is not None else ()
+    given = ("t", chosen.token_ids), ("p", chosen.protocol_ids), ("u", user), ("c", chosen.chains)
+    return [[letter + value for value in values] for letter, values in given if values]
 
 
-def _shared(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-    """One tuple for all rooms that a single slot wants, which are nearly all: 48 bytes a room saved."""
-    return _single.setdefault(slots, slots) if len(slots) <= 1 else slots
+def _values(update: Update) -> list[str]:
+    """What paths the update looks along."""
+    values: list[str] = []
+    if update.token_id is not None:
+        values.append("t" + update.token_id)
+    if update.protocol_id is not None:
+        values.append("p" + update.protocol_id)
+    if update.user_id is not None:
+        values.append("u" + update.user_id)
+    for chain in update.chains:
+        values.append("c" + chain)  # noqa: PERF401 - one chain is usual, for which a comprehension costs more
+    return values
 
 
-_Packed = tuple[tuple[str, ...], int | float | None, int | float | None, tuple[str, ...], tuple[str, ...], str | None]
-_unpacker = msgspec.msgpack.Decoder(_Packed)
-
-
-def _pack(chosen: Filter) -> bytes:
-    """A filter in a tenth of the bytes of the object, read only when its room goes."""
-    values = (
-        chosen.chains,
-        chosen.max_value,
-        chosen.min_value,
-        chosen.protocol_ids,
-        chosen.token_ids,
-        chosen.user_id,
-    )
-    return msgspec.msgpack.encode(values)
-
-
-def _unpack(packed: bytes) -> Filter:
-    return Filter(*_unpacker.decode(packed))
-
-
-def _pick(values: Sequence[T], numbers: Sequence[int]) -> list[T]:
-    """The values at these places; `itemgetter` does it at a fifth of a comprehension's cost."""
-    if len(numbers) > 1:
-        return list(itemgetter(*numbers)(values))
-    return [values[number] for number in numbers]
-
-
-def _channel_of(room_id: RoomId) -> Channel | None:
-    try:
-        return Channel(room_id.partition(":")[0])
-    except ValueError:
-        return None
+def _is_wide(levels: Levels) -> bool:
+    """Whether the room would take much more as paths (30 bytes each) than in bitmaps."""
+    return prod(map(len, levels)) > 2 * sum(map(len, levels)) + 16

@@ -19,7 +19,7 @@ from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.rooms import Room
 from common.topics import EPOCH_HEADER, STREAM_PREFIX, parse_interest_key
-from router.index import RoomsIndex
+from router.index import RoomsIndex, UnknownRoomId
 
 _ANY_NUMBER = 2**31
 
@@ -124,7 +124,7 @@ class InterestFold:
     def apply(self, change: Change) -> Wanted | Taken | None:
         """Take what a record says. Returns what is to be answered, also for a room that is on already.
 
-        Raises `UnreadableInterest` when a filter is none.
+        Raises `UnreadableInterest` when a filter is none, or a room's id.
         """
         match change:
             case Interest():
@@ -160,7 +160,10 @@ class InterestFold:
         if known is None or known.epoch < interest.epoch:
             self._take(interest.slot, Holder(interest.epoch, interest.gateway))
         room = Room(interest.room, interest.channel, chosen)
-        self.index.add(interest.slot, room)
+        try:
+            self.index.add(interest.slot, room)
+        except UnknownRoomId as error:
+            raise UnreadableInterest(f"no room of {interest.channel} has the id {interest.room[:64]!r}") from error
         asks = interest.since is not None or interest.snapshot
         past = Past(room, interest.since, interest.stream, interest.snapshot) if asks else None
         return Wanted(interest.slot, interest.epoch, interest.room, interest.channel, interest.request, past)

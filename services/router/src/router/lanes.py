@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from common.deliveries import Activated, Began, Item, OperatorMessage, Replayed, Routed, Segment
+from common.deliveries import (
+    Activated,
+    Began,
+    OperatorMessage,
+    PackedRouted,
+    Replayed,
+    WrittenItem,
+    WrittenSegment,
+)
 from common.identifiers import Generation
 from router.commits import Tick
 
@@ -23,13 +31,11 @@ class Origin(NamedTuple):
     stream: str
 
 
-def size_of(item: Item) -> int:
+def size_of(item: WrittenItem) -> int:
     """Bytes that an item takes in a record, rounded up: MessagePack adds at most 5 to a text or a number, 9 to a large one."""
     match item:
-        case Routed():
-            # Joined, for adding up the lengths of 44 ids would be most of what a lane takes.
-            rooms = len("".join(item.rooms)) + 2 * len(item.rooms)
-            return len(item.body) + rooms + len(item.key or b"") + 4 * len(item.user or "") + 48
+        case PackedRouted():
+            return len(item.body) + len(item.rooms) + len(item.key or b"") + 4 * len(item.user or "") + 48
         case Replayed():
             answers = sum([len(room) for room, _request in item.answers]) + 12 * len(item.answers)
             return len(item.body) + answers + len(item.key or b"") + 4 * len(item.user or "") + 48
@@ -45,7 +51,7 @@ class Lane:
     __slots__ = ("_acked", "_added", "_ends", "_in_flight", "_items", "bytes")
 
     def __init__(self) -> None:
-        self._items: deque[tuple[Origin, Item, int]] = deque()
+        self._items: deque[tuple[Origin, WrittenItem, int]] = deque()
         self._ends: deque[tuple[int, Tick]] = deque()
         self._added = self._acked = self._in_flight = 0
         self.bytes = 0
@@ -59,7 +65,7 @@ class Lane:
     def idle(self) -> bool:
         return not self._items and not self._in_flight
 
-    def add(self, origin: Origin, items: list[Item], tick: Tick | None) -> int:
+    def add(self, origin: Origin, items: list[WrittenItem], tick: Tick | None) -> int:
         """Put items at the end. `tick` is told by `acknowledged` when all of them are. Returns their bytes."""
         added = 0
         for item in items:
@@ -72,9 +78,9 @@ class Lane:
         self.bytes += added
         return added
 
-    def take(self, limit: int) -> tuple[list[Segment], int]:
+    def take(self, limit: int) -> tuple[list[WrittenSegment], int]:
         """The next record's segments and their bytes: at least one item, others as long as they stay within `limit` bytes."""
-        segments: list[Segment] = []
+        segments: list[WrittenSegment] = []
         last: Origin | None = None
         taken = 0
         items = self._items
@@ -85,7 +91,7 @@ class Lane:
             if origin == last:
                 segments[-1].items.append(item)
             else:
-                segments.append(Segment(*origin, [item]))
+                segments.append(WrittenSegment(*origin, [item]))
                 last = origin
         self.bytes -= taken
         return segments, taken

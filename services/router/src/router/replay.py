@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from common.deliveries import Replayed, Verdict
+from common.deliveries import Replayed, Verdict, unpack_rooms
 from common.identifiers import FencingEpoch, RoomId, Slot
 from common.rooms import Room
 from common.updates import frame_json
@@ -125,7 +125,10 @@ class Matching:
             body: bytes | None = None
             for slot, rooms in self._index.match(entry.update).items():
                 answers = [
-                    (room, request) for room in rooms for had, request in self._asks[slot, room] if entry.offset > had
+                    (room, request)
+                    for room in unpack_rooms(rooms)
+                    for had, request in self._asks[slot, room]
+                    if entry.offset > had
                 ]
                 if not answers:
                     continue

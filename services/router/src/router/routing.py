@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from common.channels import STATE_CHANNELS, SYSTEM, Channel
-from common.deliveries import Item, OperatorMessage, Routed
+from common.deliveries import OperatorMessage, PackedRouted, WrittenItem, count_rooms, room_list
 from common.errors import InvalidUpdate
 from common.identifiers import Slot
 from common.updates import MAX_UPDATE_BYTES, decode_update, frame_json
@@ -51,7 +51,7 @@ class DeadLetter:
 class Routes:
     """What came of a run of records: items in the order of offsets, the updates and removals among them, and what could not be routed."""
 
-    items: defaultdict[Slot, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    items: defaultdict[Slot, list[WrittenItem]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[SourceRecord, str]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
@@ -92,13 +92,15 @@ def route_updates(channel: Channel, partition: int, records: Iterable[SourceReco
             continue
         body = frame_json(update, f"{partition}:{record.offset}", record_timestamp=record.timestamp)
         for slot, rooms in matches.items():
-            if len(rooms) > MOST_ROOMS:
+            count = count_rooms(rooms)
+            if count > MOST_ROOMS:
                 routes.dead.append(
-                    (record, f"matches {len(rooms)} rooms of slot {slot}; a delivery names {MOST_ROOMS} at most")
+                    (record, f"matches {count} rooms of slot {slot}; a delivery names {MOST_ROOMS} at most")
                 )
                 continue
-            routes.items[slot].append(Routed(record.offset, rooms, body, record.timestamp, update.user_id, record.key))
-            routes.matched += len(rooms)
+            item = PackedRouted(record.offset, room_list(rooms), body, record.timestamp, update.user_id, record.key)
+            routes.items[slot].append(item)
+            routes.matched += count
     return routes
 
 
