@@ -19,7 +19,7 @@ from typing import NamedTuple
 from common import metrics
 from common.backoff import Backoff
 from common.clock import Clock
-from common.deliveries import Began, Item, Verdict
+from common.deliveries import Began, Verdict, WrittenItem
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
@@ -210,7 +210,7 @@ class Passes:
     def _activate(self, target: Target, ask: Ask) -> None:
         self._send(target, ask.slot, [self._ownership.activated(target.owned, ask)])
 
-    def _send(self, target: Target, slot: Slot, items: list[Item]) -> None:
+    def _send(self, target: Target, slot: Slot, items: list[WrittenItem]) -> None:
         # A cancellation is not enough: aiokafka swallows one that comes while a consumer stops.
         if self._ownership.owned().get(target.source) is not target.owned:
             raise asyncio.CancelledError
