@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,10 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 READY_SECONDS = 120.0
 """It may have to wait for a broker that another fault has taken away."""
+
+ANSWER_SECONDS = 5.0
+ASK_SECONDS = 0.3
+"""Between questions; more of them would cost what the run itself needs."""
 
 AT_START = ("auth", "gateway-0", "gateway-1", "router-0", "router-1")
 
@@ -76,7 +82,12 @@ class Fleet:
         machine.service = self.system.launch(machine.kind, **settings)
 
     async def wait_ready(self, machine: Machine) -> None:
-        await asyncio.to_thread(machine.up.wait_ready, READY_SECONDS)
+        """AssertionError, with the end of its log, when it ends or takes too long."""
+        service, until = machine.up, time.monotonic() + READY_SECONDS
+        while not await _says_ready(service.port):
+            assert service.runs, f"{machine.name} ended with {service.child.ended()}:\n{service.tail()}"
+            assert time.monotonic() < until, f"{machine.name} is not ready after {READY_SECONDS} s:\n{service.tail()}"
+            await asyncio.sleep(ASK_SECONDS)
 
     async def wait_all_ready(self) -> None:
         for machine in self.running():
@@ -109,3 +120,15 @@ class Fleet:
     def _any_target(self) -> Address | None:
         """As a balancer does that has not noticed yet which are away."""
         return self._target(self._turn.choice(["gateway-0", "gateway-1"]))
+
+
+async def _says_ready(port: int) -> bool:
+    """What `/readyz` answers; False where nothing does."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            with contextlib.closing(writer):
+                writer.write(f"GET /readyz HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+                return (await reader.readline()).split()[1:2] == [b"200"]
+    except (OSError, TimeoutError):
+        return False
