@@ -178,7 +178,12 @@ class MemoryProducer:
         self._readers = readers or {}
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        *,
+        headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> asyncio.Future[Metadata]:
         record = Written(topic, key, value)
         offset = len(self.on(topic))

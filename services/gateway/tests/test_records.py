@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.kafka import Kafka, TopicPartition
 from common.topics import TopicSpec
 from gateway.records import MAX_WAITING, Records
-from services.gateway.tests.roles import MemoryProducer
+from services.gateway.tests.roles import MemoryProducer, examples
 from services.gateway.tests.sending import sending
 from services.gateway.tests.servers import settings_for
 
@@ -20,17 +22,25 @@ class Refusing(MemoryProducer):
         super().__init__()
         self.refusals = refusals
 
-    async def send(self, topic, value, *, key=None, headers=None):
+    async def send(self, topic, value, key=None, *, headers=None):
         if self.refusals:
             self.refusals -= 1
             raise KafkaConnectionError
-        return await super().send(topic, value, key=key)
+        return await super().send(topic, value, key)
 
 
 class Failing(MemoryProducer):
-    """A broker that takes records and never has them."""
+    """A broker that takes records and has lost some of them when it is to acknowledge: the sends of these numbers."""
 
-    async def send(self, topic, value, *, key=None, headers=None):
+    def __init__(self, *lost: int) -> None:
+        super().__init__()
+        self.lost = set(lost)
+        self.sends = 0
+
+    async def send(self, topic, value, key=None, *, headers=None):
+        self.sends += 1
+        if self.sends - 1 not in self.lost:
+            return await super().send(topic, value, key)
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failed.set_exception(KafkaError("lost"))
         return failed
@@ -63,12 +73,28 @@ async def test_who_put_a_record_is_told_where_it_is():
     assert told == [(0, 0), (0, 1)]
 
 
-async def test_a_record_that_failed_is_told_to_nobody_and_held_up_nothing():
-    records, told = Records(), []
-    async with sending(records, Failing()):
-        records.put("t", None, b"", acknowledged=lambda partition, offset: told.append((partition, offset)))
+async def test_a_record_that_was_lost_is_sent_again_and_what_follows_it_as_well():
+    records, producer, told = Records(), Failing(1, 3), []
+    for number in range(4):
+        records.put("t", b"key", str(number).encode(), acknowledged=lambda _partition, offset: told.append(offset))
+    async with sending(records, producer):
         await records.flushed()
-    assert told == []
+        assert records.is_idle
+    # 0 and 2 of the first four arrived, then all from 1 on.
+    assert [record.value for record in producer.written] == [b"0", b"2", b"1", b"2", b"3"]
+    assert told == [0, 1, 2, 3, 4]
+
+
+@examples
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.sets(st.integers(0, 60), max_size=20))
+async def test_the_last_record_of_each_key_is_the_last_that_was_put_whatever_is_lost(keys, lost):
+    records, producer = Records(patience=0.0), Failing(*lost)
+    for number, key in enumerate(keys):
+        records.put("t", str(key).encode(), str(number).encode())
+    async with sending(records, producer):
+        await records.flushed()
+    last = {record.key: record.value for record in producer.written}
+    assert last == {str(key).encode(): str(number).encode() for number, key in enumerate(keys)}
 
 
 async def test_nothing_to_send_is_flushed():

@@ -10,6 +10,7 @@ from aiokafka.helpers import create_ssl_context
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from common.kafka import GROUP_REQUEST_TIMEOUT_MS
 from common.logs import get_logger
 from common.settings import CommonSettings
 
@@ -30,6 +31,7 @@ def new_broker(settings: CommonSettings, *, client: str) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka_bootstrap_servers.split(","),
         client_id=client,
+        request_timeout_ms=GROUP_REQUEST_TIMEOUT_MS,
         consumer_only=True,
         apply_types=False,
         graceful_timeout=GRACEFUL_SECONDS,

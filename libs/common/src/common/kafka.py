@@ -35,6 +35,11 @@ log = get_logger("kafka")
 MAX_RECORD_BYTES = 1_000_000
 """Brokers refuse records over 1 MiB by default (message.max.bytes); ours stay below with their headers."""
 
+REQUEST_TIMEOUT_MS = 10_000
+"""A connection on which nothing is answered for so long is given up. aiokafka's 40 s would be added to every outage in which a network
+swallows packets; an idempotent producer repeats a request without end, whatever this is."""
+GROUP_REQUEST_TIMEOUT_MS = 20_000
+"""A member's request to join is answered when the others have joined: they have their session timeout, and the time to hand over."""
 
 _DESCRIBE_ATTEMPTS = 20
 _DESCRIBE_PAUSE_SECONDS = 0.1
@@ -55,6 +60,7 @@ class Kafka:
         return {
             "bootstrap_servers": settings.kafka_bootstrap_servers,
             "client_id": self._client,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "security_protocol": settings.kafka_security_protocol,
             "ssl_context": self._ssl_context(),
             "sasl_mechanism": settings.kafka_sasl_mechanism,
@@ -70,6 +76,7 @@ class Kafka:
             "fetch_max_wait_ms": wait,
             "heartbeat_interval_ms": 500,
             "session_timeout_ms": 6000,
+            "request_timeout_ms": GROUP_REQUEST_TIMEOUT_MS if "group_id" in options else REQUEST_TIMEOUT_MS,
         }
         return _Consumer(*topics, **{**self.options(), **defaults, **options})
 

@@ -10,7 +10,6 @@ import asyncio
 import socket
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,9 +18,10 @@ from common.channels import Channel
 from common.clock import Clock, SystemClock
 from common.health import HttpServer, Readiness, listen
 from common.identifiers import KeyHash, hash_api_key, new_gateway_id
-from common.kafka import AIOKafkaProducer, Kafka, KafkaError, check
+from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
+from common.producer import RenewedProducer
 from common.redis import Redis, RedisError, connect_redis
 from common.watch import watch
 from gateway.activation import Activation
@@ -54,8 +54,6 @@ from gateway.websocket import protocol_factory
 log = get_logger("gateway")
 
 KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
-CONTROL_TIMEOUT_MS = 90_000
-"""Control records wait this long for a broker that is away before they count as failed."""
 _BACKLOG = 4096
 
 
@@ -67,6 +65,7 @@ class App:
     clock: Clock
     kafka: Kafka
     redis: Redis
+    producer: RenewedProducer
     readiness: Readiness
     records: Records
     authentication: Authentication
@@ -97,17 +96,17 @@ class App:
             await serving
 
     async def _serve(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
-        producer = await self._connect(stop)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(producer.stop)
+            stack.push_async_callback(self.producer.stop)
+            await self._connect(stop)
             revocations = await wait_for("kafka", self.revocations.open, errors=KAFKA_AWAY, stop=stop)
             stack.push_async_callback(revocations.stop)
             self.readiness.available("revocations")
             tasks = [
-                group.create_task(self.records.run(producer)),
+                group.create_task(self.records.run(self.producer)),
                 group.create_task(self.revocations.run(revocations)),
                 group.create_task(self.tenancy.restating.run()),
-                group.create_task(watch(self.readiness, "kafka", partial(check, producer))),
+                group.create_task(watch(self.readiness, "kafka", self.producer.check)),
             ]
             try:
                 await wait_for("redis", self._ping, errors=(RedisError,), stop=stop)
@@ -122,20 +121,14 @@ class App:
     async def _ping(self) -> None:
         await self.redis.ping()
 
-    async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
+    async def _connect(self, stop: asyncio.Event) -> None:
         specs = self.settings.topics().specs()
         await wait_for("kafka", lambda: self.kafka.ensure_topics(specs), errors=KAFKA_AWAY, stop=stop)
-        producer = await wait_for(
-            "kafka",
-            lambda: self.kafka.start_producer(request_timeout_ms=CONTROL_TIMEOUT_MS),
-            errors=KAFKA_AWAY,
-            stop=stop,
-        )
+        producer = await wait_for("kafka", self.producer.start, errors=KAFKA_AWAY, stop=stop)
         for channel in Channel:
             self.partitions[channel.value] = len(await producer.partitions_for(self.settings.topics().updates(channel)))
-        self.publisher.producer = producer
+        self.publisher.producer = self.producer
         self.readiness.available("kafka")
-        return producer
 
     def _listen(self, process: int | None) -> list[socket.socket]:
         """The port, and, where several share it, a port of this one's own: by it metrics and health of each can be asked for."""
@@ -239,6 +232,7 @@ def build(settings: GatewaySettings) -> App:
         clock=clock,
         kafka=kafka,
         redis=redis,
+        producer=RenewedProducer(kafka),
         readiness=readiness,
         records=records,
         authentication=authentication,

@@ -10,10 +10,11 @@ import msgspec
 
 from common.channels import STATE_CHANNELS
 from common.errors import FieldError, InvalidUpdate, Unavailable
-from common.kafka import AIOKafkaProducer, KafkaError
+from common.kafka import KafkaError
 from common.rooms import parse_channel
 from common.topics import Topics
 from common.updates import MAX_UPDATE_BYTES, decode_update
+from gateway.records import Sender
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_UPDATES = 1000
@@ -55,7 +56,7 @@ class Publisher:
     """Writes to Kafka; `producer` is there once the broker is."""
 
     def __init__(self) -> None:
-        self.producer: AIOKafkaProducer | None = None
+        self.producer: Sender | None = None
 
     async def publish(self, records: list[Outgoing]) -> list[dict[str, Any]]:
         """Topic, partition and offset of each, once Kafka has them all. Raises `Unavailable`; then some may have been written."""
@@ -63,7 +64,7 @@ class Publisher:
             raise Unavailable("Kafka is not reachable yet; try again")
         try:
             async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
-                futures = [await self.producer.send(record.topic, record.value, key=record.key) for record in records]
+                futures = [await self.producer.send(record.topic, record.value, record.key) for record in records]
                 written = await asyncio.gather(*futures)
         except (KafkaError, TimeoutError) as error:
             raise Unavailable("Kafka has not acknowledged; try again") from error

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 from common.channels import SYSTEM
 from common.clock import SystemClock
+from common.endings import end_within
 from common.faststream import KafkaBroker, new_broker
 from common.health import Readiness, listen, serve_health
 from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, until_stopped, wait_for
 from common.logs import get_logger
+from common.producer import RenewedProducer
 from common.redis import Redis, RedisError, connect_redis
 from common.watch import watch
 from router.bootstrap import bootstrap
 from router.checkpoints import Checkpoints
-from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold
 from router.interest_log import InterestLog
 from router.partitions import Partitions
-from router.producer import RenewedProducer
 from router.reaper import ExpiredLeases, Reaper
 from router.records import Records
 from router.redis_bridge import RedisBridge

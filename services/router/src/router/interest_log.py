@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import string
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from common import metrics
@@ -82,7 +82,13 @@ class InterestLog:
         """Return when everything is read that was in the topic at the call. Raises `KafkaError` when the end cannot be asked."""
         assert self._consumer is not None
         consumer = self._consumer
-        ends = await consumer.end_offsets(sorted(consumer.assignment()))
+        partitions = sorted(consumer.assignment())
+        await self._read_to(await consumer.end_offsets(partitions))
+        # Tansu tells an end that is too low, by up to the last batch; that was fetched as a whole by now, and with it the right end.
+        await self._read_to({each: consumer.highwater(each) or 0 for each in partitions})
+
+    async def _read_to(self, ends: Mapping[TopicPartition, int]) -> None:
+        assert self._consumer is not None
         while behind := [each for each, end in ends.items() if self.fold.read.get(each.partition, 0) < end]:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS), self._moved:
@@ -91,7 +97,7 @@ class InterestLog:
             # Compaction may have removed the last records: then the position passes the end without one.
             for each in behind:
                 self.fold.read[each.partition] = max(
-                    self.fold.read.get(each.partition, 0), await consumer.position(each)
+                    self.fold.read.get(each.partition, 0), await self._consumer.position(each)
                 )
 
     async def check(self) -> None:

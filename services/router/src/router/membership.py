@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 from aiokafka import ConsumerRebalanceListener
 
+from common.endings import end_within
 from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition
-from router.endings import end_within
 from router.settings import RouterSettings
 
 _LEAVE_SECONDS = 4.0

@@ -17,6 +17,7 @@ from functools import partial
 
 from common.backoff import Backoff
 from common.clock import Clock
+from common.endings import end_within
 from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition
 from common.lifecycle import Stopping, pause, wait_for
 from common.logs import describe, get_logger
@@ -26,7 +27,6 @@ from router.checkpoints import Checkpoints
 from router.commits import Tick
 from router.committer import Committer
 from router.dead_letters import send_dead_letter
-from router.endings import end_within
 from router.generations import Generations
 from router.interest import InterestFold, Taken, Wanted
 from router.interest_log import InterestLog
