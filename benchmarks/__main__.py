@@ -16,7 +16,19 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import acceptance, connect_storm, end_to_end, fan_out, growth, matching, memory, native, results, route
+from benchmarks import (
+    acceptance,
+    connect_storm,
+    end_to_end,
+    fan_out,
+    growth,
+    matching,
+    memory,
+    native,
+    results,
+    resume,
+    route,
+)
 from benchmarks.suite import Benchmark, Options, Report, progress
 from benchmarks.systems import quiet_servers
 
@@ -27,9 +39,10 @@ SUITE: dict[str, Benchmark] = {
     "route": route.measure,
     "end-to-end": end_to_end.measure,
     "connect-storm": connect_storm.measure,
+    "resume": resume.measure,
     "growth": growth.measure,
 }
-NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm"}
+NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume"}
 QUICK_LIMIT_SECONDS, LIMIT_SECONDS = 90.0, 900.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 from benchmarks.keys import make_keys
 from benchmarks.processes import produce
 from benchmarks.samples import token_of
-from benchmarks.subjects import key_file, realtime_steps
+from benchmarks.subjects import Steps, key_file, realtime_steps
 from benchmarks.suite import Options, progress
 from benchmarks.talking import Reader
 from tests.support.records import Records
@@ -50,14 +51,22 @@ class BenchSystem:
         """Sockets that are authenticated and subscribed. RuntimeError when one is not."""
         return await reader.open(sockets, path=PATH, steps=_STEPS, rooms=rooms, keys=self.keys)
 
-    async def open_at_once(self, reader: Reader, sockets: int, *, rooms: int, limit: float) -> dict[str, Any]:
-        """The same for all at the same moment; the answer tells how many `failed`."""
-        flat = [part for step in _STEPS for part in step]
+    async def open_at_once(
+        self, reader: Reader, sockets: int, *, rooms: int, limit: float, since: str | None = None
+    ) -> dict[str, Any]:
+        """The same for all at the same moment; the answer tells how many `failed`. `since`: until each has all that it missed."""
+        flat = [part for step in (_STEPS if since is None else resuming_steps(since)) for part in step]
         return await reader.order("open", sockets, sockets, limit, rooms, PATH, self.keys, *flat)
 
     async def produce(self, *, rate: float, seconds: float, rooms: int) -> dict[str, float]:
         """Stamped updates at a steady rate, to each room in turn; what the producer says of itself."""
         return await produce(self.servers.kafka, self.prices, rate=rate, seconds=seconds, tokens=rooms)
+
+
+def resuming_steps(since: str) -> Steps:
+    """As those of all others, from a cursor on, to the end of the replay."""
+    (said, answer), (asked, subscribed) = _STEPS
+    return [(said, answer), (json.dumps({**json.loads(asked), "since": since}), subscribed), ("", '"replay_end"')]
 
 
 @contextlib.contextmanager
@@ -80,13 +89,15 @@ def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
 
 
 @contextlib.asynccontextmanager
-async def running_system(options: Options, *, sockets: int, **gateway: str) -> AsyncIterator[BenchSystem]:
+async def running_system(
+    options: Options, *, sockets: int, gateways: int = 1, **gateway: str
+) -> AsyncIterator[BenchSystem]:
     """All services, ready, with keys; all gone afterwards."""
     servers = options.given_servers
     with tempfile.TemporaryDirectory(prefix="defistream-bench-") as name:
         system = System(environment(servers), Path(name))
         try:
-            settings: dict[str, Any] = {"gateway_max_connections": str(sockets + 500), **gateway}
+            settings: dict[str, Any] = {"gateways": gateways, "gateway_max_connections": str(sockets + 500), **gateway}
             await asyncio.to_thread(partial(system.start_all, **settings))
             async with system.records() as records:
                 # Another benchmark's registry may be there still.
