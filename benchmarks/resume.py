@@ -91,6 +91,8 @@ async def _resume(system: BenchSystem, sockets: int, missed: int, cursor: str, *
         reads, passes = _counts(router)
         came = await system.open_at_once(reader, sockets, rooms=ROOMS, limit=120.0, since=cursor)
         taken = shares.since()
+        if came["failed"]:
+            progress(f"  {came['failed']} of {sockets:,} were refused: {came['error']}")
         more_reads, more_passes = _counts(router)
         published = missed + round((await live)["published"])
         expected = published * sockets // ROOMS

@@ -215,6 +215,19 @@ async def test_those_who_ask_at_once_share_one_read(router: Router):
     assert metrics.router_replay_reads_total._value.get() - before == 1
 
 
+@pytest.mark.parametrize("router", [1000], indirect=True)
+async def test_those_who_ask_a_little_later_find_in_memory_what_was_read_for_others(router: Router):
+    router.log.write(400)
+    router.own(start=400)
+    router.route(50)
+    before = metrics.router_replay_reads_total._value.get()
+    for request, since in ((1, 100), (2, 150), (3, 100)):
+        router.ask(request, since)
+        offsets, activated = await router.answer(request)
+        assert offsets == plain(router, since, activated, 0)
+    assert metrics.router_replay_reads_total._value.get() - before == 1
+
+
 async def test_an_update_is_sent_once_for_all_who_want_it(router: Router):
     router.own()
     router.route(5)

@@ -56,6 +56,38 @@ def test_what_follows_an_offset_that_it_reaches_is_all_there(steps, limit, limit
         assert list(recent.after(offset, 1000)) == [each for each in log if each.offset > offset]
 
 
+@given(STEPS, STEPS, st.integers(0, 40), st.integers(0, 20_000))
+def test_what_lies_before_is_taken_as_far_as_there_is_room_and_without_a_gap(before, after, limit, limit_bytes):
+    recent, log, at = Recent(50, limit=limit, limit_bytes=limit_bytes), [], 50
+    for step, size in after:
+        at += step
+        log.append(entry(at, size=size))
+        recent.add(log[-1:])
+    earlier, offset = recent.begun_at(0), 0
+    read = []
+    for step, size in before:
+        offset += step
+        if offset < min(50, recent.first):
+            read.append(entry(offset, size=size))
+    earlier.add(read)
+    was = recent.first
+    if was == 50:
+        recent.precede(earlier)
+    assert recent.first <= was
+    assert len(recent) <= limit
+    assert recent.bytes <= limit_bytes
+    assert list(recent.after(recent.first - 1, 1000)) == [each for each in read + log if each.offset >= recent.first]
+
+
+def test_with_room_for_all_it_is_complete_from_where_what_lies_before_begins():
+    recent = Recent(8, limit=10, limit_bytes=10**6)
+    recent.add([entry(9)])
+    earlier = recent.begun_at(3)
+    earlier.add([entry(4), entry(6)])
+    recent.precede(earlier)
+    assert (recent.first, [each.offset for each in recent.after(2, 10)]) == (3, [4, 6, 9])
+
+
 def test_many_that_went_leave_their_places():
     recent = Recent(0, limit=10, limit_bytes=10**6)
     for at in range(5000):

@@ -177,8 +177,12 @@ class Passes:
             await self._breathe()
 
     async def _read(self, target: Target, matching: Matching, position: int) -> int:
-        """Send what Kafka holds from `position` on, until the ring has what follows. Returns where that is."""
+        """Send what Kafka holds from `position` on, until the ring has what follows. Returns where that is.
+
+        What was read is kept in the ring as far as there is room: who comes a little later need not read it once more.
+        """
         recent, backoff = target.owned.recent, Backoff()
+        read = recent.begun_at(position)
         while position < recent.first:
             metrics.router_replay_reads_total.inc()
             try:
@@ -188,12 +192,14 @@ class Passes:
                         upto = min(following, recent.first)
                         entries = [each for each in changes if isinstance(each, Entry) and each.offset < upto]
                         await self._tell_chunks(target, matching, entries)
+                        read.add(entries)
                         position = upto
                         if position < following or position >= recent.first:
                             break
             except KafkaError as error:
                 log.warning("replay_waits", source=target.source, **describe(error))
                 await asyncio.sleep(backoff.next())
+        recent.precede(read)
         return position
 
     async def _tell_chunks(self, target: Target, matching: Matching, entries: Iterable[Entry]) -> None:

@@ -63,6 +63,26 @@ class Recent:
         at = bisect_right(self._entries, offset, lo=self._start, key=_offset)
         return self._entries[at : at + limit]
 
+    def begun_at(self, first: int) -> Recent:
+        """An empty one with the same bounds."""
+        return Recent(first, limit=self._limit, limit_bytes=self._limit_bytes)
+
+    def precede(self, earlier: Recent) -> None:
+        """Take what lies right before `first`, as much of its end as there is room for."""
+        entries = earlier._entries[earlier._start :]
+        room, room_bytes = self._limit - len(self), self._limit_bytes - self._bytes
+        at, size = len(entries), 0
+        while at and len(entries) - at < room and size + _size(entries[at - 1]) <= room_bytes:
+            at -= 1
+            size += _size(entries[at])
+        if at == 0:
+            self.first = earlier.first
+        elif at < len(entries):
+            self.first = entries[at - 1].offset + 1
+        self._entries[: self._start] = entries[at:]
+        self._start = 0
+        self._bytes += size
+
     def _drop_oldest(self) -> None:
         oldest = self._entries[self._start]
         self._start += 1
