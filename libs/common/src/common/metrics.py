@@ -68,6 +68,9 @@ router_checkpoints_total = Counter("router_checkpoints", "Checkpoints of last va
 router_registry_events_total = Counter("router_registry_events", "Events written to Redis, by kind", ["kind"])
 router_reaped_slots_total = Counter("router_reaped_slots", "Slots taken from dead gateways")
 router_reaped_connections_total = Counter("router_reaped_connections", "Connections removed with them")
+router_index_repaired_total = Counter(
+    "router_index_repaired", "Rooms that the index lacked and the interest on record had, added"
+)
 router_records_repaired_total = Counter(
     "router_records_repaired", "Records in Redis that nothing accounts for, removed, by kind", ["kind"]
 )

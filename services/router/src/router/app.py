@@ -24,6 +24,7 @@ from common.redis import Redis, RedisError, connect_redis
 from common.watch import watch
 from router.bootstrap import bootstrap
 from router.checkpoints import Checkpoints
+from router.comparison import IndexComparison
 from router.generations import Generations
 from router.interest import InterestFold
 from router.interest_log import InterestLog
@@ -58,6 +59,7 @@ class App:
     registry: Registry
     reaper: Reaper
     sweep: Sweep
+    comparison: IndexComparison
     bridge: RedisBridge
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -114,6 +116,7 @@ class App:
             self.interest.run(self.partitions.answer),
             watch(self.readiness, "kafka", self.partitions.check),
             watch(self.readiness, "redis", self._ping),
+            self.comparison.run(),
         ]
         if settings.router_reaper:
             work.append(self.reaper.run(settings.router_reaper_interval.total_seconds()))
@@ -157,6 +160,7 @@ def build(settings: RouterSettings) -> App:
     generations = Generations(redis, clock)
     grace, lease = settings.router_reaper_grace.total_seconds(), settings.router_bridge_lease.total_seconds()
     lost = settings.slot_lease.total_seconds() + grace
+    sweep_interval = settings.router_sweep_interval.total_seconds()
     return App(
         settings=settings,
         kafka=kafka,
@@ -177,6 +181,7 @@ def build(settings: RouterSettings) -> App:
         ),
         registry=Registry(settings, records),
         reaper=Reaper(redis, records, producer, topics, name=name, leases=ExpiredLeases(grace, lost), clock=clock),
-        sweep=Sweep(redis, records, interval=settings.router_sweep_interval.total_seconds()),
+        sweep=Sweep(redis, records, interval=sweep_interval),
+        comparison=IndexComparison(fold, records, interval=sweep_interval),
         bridge=RedisBridge(redis, producer, topics, name=name, lease=lease),
     )

@@ -133,6 +133,9 @@ class RoomsIndex:
             if room_id.startswith(channel.prefix):
                 channel.remove(slot, room_id)
 
+    def rooms_of(self, slot: Slot) -> set[RoomId]:
+        return {room for channel in self._channels.values() for room in channel.rooms_of(slot)}
+
     def forget(self, slot: Slot) -> None:
         """The slot wants nothing any more."""
         for channel in self._channels.values():

@@ -55,7 +55,8 @@ class RouterSettings(CommonSettings):
         seconds("3s"), description="a slot is taken when its lease was seen expired for this long in a row"
     )
     router_sweep_interval: Duration = Field(
-        seconds("5m"), description="between searches of Redis for what no record accounts for, of all routers together"
+        seconds("5m"),
+        description="between searches of Redis for what no record accounts for; each router compares its index with the record as often",
     )
     router_bridge: bool = Field(
         True, description="whether this router may bridge Redis pub/sub (events:*) to the updates topics"
