@@ -121,7 +121,8 @@ def test_a_broadcast_to_a_channel_goes_to_slots_that_have_a_room_of_it():
         None,
         b"x",
         {"type": "price_update"},
-        {"type": "broadcast", "channel": "nope"},
+        {"type": "broadcast"},
+        {"type": "broadcast", "channel": "nope", "data": 1},
         b'{"type":"broadcast","data":"\xff"}',
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
@@ -156,65 +157,25 @@ class App:
 def build(settings: GatewaySettings) -> App:
     """The service, not yet started. To be called with the event loop running."""
     clock, topics, gateway = SystemClock(), settings.topics(), new_gateway_id()
-    kafka, redis, readiness = (
-        Kafka(settings, client=gateway),
-        connect_redis(settings),
-        Readiness("kafka", "redis", "revocations", "slot"),
-    )
-    records, positions, partitions = Records(), Positions(), dict[str, int]()
+    kafka, redis = Kafka(settings, client=gateway), connect_redis(settings)
+    readiness, records, partitions = Readiness("kafka", "redis", "revocations", "slot"), Records(), dict[str, int]()
     interest = InterestRecords(records, topics, gateway)
-    activation = Activation(
-        interest,
-        partitions=partitions.__getitem__,
-        recovering=positions.recover,
-        position=positions.position,
-        stream=positions.epoch,
-        retry=settings.gateway_activation_retry.total_seconds(),
-        timeout=settings.gateway_activation_timeout.total_seconds(),
-    )
-    interest.written = activation.written
-    catching_up = CatchingUp(
-        interest,
-        activation,
-        positions,
-        partitions=partitions.__getitem__,
-        retry=settings.gateway_activation_retry.total_seconds(),
-        timeout=settings.gateway_replay_timeout.total_seconds(),
-    )
-    hub = Hub(activation, catching_up, positions, clock=clock.monotonic)
+    hub = _hub(settings, interest, partitions, clock)
     authentication = Authentication(records, topics, clock, timeout=settings.gateway_auth_reply_timeout.total_seconds())
-    pepper = settings.api_key_pepper.get_secret_value()
-
-    def hash_key(api_key: str) -> KeyHash:
-        return hash_api_key(api_key, pepper)
-
-    check_cursor = CursorCheck(positions, partitions.__getitem__)
-    profile = Profile(
-        settings.timing(), settings.limits(), hash_key, positions.cursor, positions.joining_cursor, check_cursor
-    )
-    reports = Reports(gateway, records, topics, clock)
     outages = Outages(settle=settings.gateway_outage_settle.total_seconds())
-    connections = Connections(
-        hub, authentication, reports, outages, profile=profile, admission=_admission(settings), clock=clock
-    )
+    profile = _profile(settings, hub.positions, partitions)
+    reports, admission = Reports(gateway, records, topics, clock), _admission(settings)
+    connections = Connections(hub, authentication, reports, outages, profile=profile, admission=admission, clock=clock)
 
     def revoked(key_hash: KeyHash) -> None:
         authentication.revoke(key_hash)
         connections.revoke(key_hash)
 
-    slots = Slots(redis, gateway, slots=settings.slots, lease=settings.slot_lease.total_seconds())
-    restating = Restating(
-        RecordedSlot(redis),
-        connections,
-        activation,
-        interest,
-        records,
-        interval=settings.gateway_comparison_interval.total_seconds(),
-    )
-    tenants = (authentication, interest, connections, restating)
+    interval = settings.gateway_comparison_interval.total_seconds()
+    restating = Restating(RecordedSlot(redis), connections, hub.activation, interest, records, interval=interval)
     tenancy = Tenancy(
-        slots=slots,
-        tenants=tenants,
+        slots=Slots(redis, gateway, slots=settings.slots, lease=settings.slot_lease.total_seconds()),
+        tenants=(authentication, interest, connections, restating),
         deliveries=DeliveriesReader(kafka, topics, hub, clock),
         replies=RepliesReader(kafka, topics, authentication),
         hub=hub,
@@ -227,6 +188,7 @@ def build(settings: GatewaySettings) -> App:
         drain_limit=settings.gateway_drain_timeout.total_seconds(),
     )
     statistics, publisher = Statistics(gateway, hub, connections), Publisher()
+    broadcast = Broadcast(authentication, publisher, topics, profile.hash_key)
     return App(
         settings=settings,
         clock=clock,
@@ -242,7 +204,42 @@ def build(settings: GatewaySettings) -> App:
         ticker=Ticker(connections, authentication, statistics, outages=outages, readiness=readiness, clock=clock),
         publisher=publisher,
         partitions=partitions,
-        http=build_http(readiness, Broadcast(authentication, publisher, topics, hash_key), statistics, settings.path),
+        http=build_http(readiness, broadcast, statistics, settings.path),
+    )
+
+
+def _hub(settings: GatewaySettings, interest: InterestRecords, partitions: Mapping[str, int], clock: Clock) -> Hub:
+    positions, retry = Positions(), settings.gateway_activation_retry.total_seconds()
+    activation = Activation(
+        interest,
+        partitions=partitions.__getitem__,
+        recovering=positions.recover,
+        position=positions.position,
+        stream=positions.epoch,
+        retry=retry,
+        timeout=settings.gateway_activation_timeout.total_seconds(),
+    )
+    interest.written = activation.written
+    catching_up = CatchingUp(
+        interest,
+        activation,
+        positions,
+        partitions=partitions.__getitem__,
+        retry=retry,
+        timeout=settings.gateway_replay_timeout.total_seconds(),
+    )
+    return Hub(activation, catching_up, positions, clock=clock.monotonic)
+
+
+def _profile(settings: GatewaySettings, positions: Positions, partitions: Mapping[str, int]) -> Profile:
+    pepper = settings.api_key_pepper.get_secret_value()
+
+    def hash_key(api_key: str) -> KeyHash:
+        return hash_api_key(api_key, pepper)
+
+    check_cursor = CursorCheck(positions, partitions.__getitem__)
+    return Profile(
+        settings.timing(), settings.limits(), hash_key, positions.cursor, positions.joining_cursor, check_cursor
     )
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError
-from common.logs import describe, get_logger
+from common.kafka import AIOKafkaConsumer, Kafka
 from common.topics import Topics
 from gateway.authentication import Authentication
 from gateway.deliveries import open_at_end
+from gateway.polling import poll
 from gateway.slot import Lease
-
-log = get_logger("replies")
 
 
 class RepliesReader:
@@ -27,13 +23,6 @@ class RepliesReader:
     async def run(self, consumer: AIOKafkaConsumer) -> None:
         """Hand decisions to who asked, until cancelled."""
         while True:
-            try:
-                fetched = await consumer.getmany(timeout_ms=1000)
-            except KafkaError as error:
-                log.warning("auth_replies_not_read", **describe(error))
-                await asyncio.sleep(0.2)
-                continue
-            for records in fetched.values():
-                for record in records:
-                    if record.value is not None:
-                        self._authentication.replied(record.value)
+            for record in await poll(consumer, "auth replies"):
+                if record.value is not None:
+                    self._authentication.replied(record.value)

@@ -8,10 +8,11 @@ from common import metrics
 from common.clock import Clock
 from common.deliveries import Delivery, Routed, UnreadableDelivery, decode_delivery
 from common.errors import DefistreamError
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition
 from common.logs import describe, get_logger
 from common.topics import Topics
 from gateway.hub import Hub
+from gateway.polling import poll
 from gateway.slot import Lease
 
 log = get_logger("deliveries")
@@ -39,16 +40,9 @@ class DeliveriesReader:
         """Deliver until cancelled, or until a delivery names a newer epoch of the slot: then it is another gateway's."""
         while True:
             try:
-                fetched = await consumer.getmany(timeout_ms=1000)
-            except KafkaError as error:
-                log.warning("deliveries_not_read", slot=lease.slot, **describe(error))
-                await asyncio.sleep(0.2)
-                continue
-            try:
-                for records in fetched.values():
-                    for record in records:
-                        if record.value is not None:
-                            await self._take(record.value, lease)
+                for record in await poll(consumer, "deliveries"):
+                    if record.value is not None:
+                        await self._take(record.value, lease)
             except Fenced:
                 log.warning("slot_fenced", slot=lease.slot, epoch=lease.epoch)
                 return

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydantic import ValidationError
 
 from common.events import Revocation
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, at_end, partitions_of
+from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition, at_end, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics
+from gateway.polling import fetch, poll
 
 log = get_logger("revocations")
 
@@ -33,7 +34,7 @@ class RevocationsReader:
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             while not await at_end(consumer, partitions):
-                await self._take(consumer)
+                self._take(await fetch(consumer))
         except BaseException:
             await consumer.stop()
             raise
@@ -42,21 +43,15 @@ class RevocationsReader:
     async def run(self, consumer: AIOKafkaConsumer) -> None:
         """Take revocations until cancelled."""
         while True:
-            try:
-                await self._take(consumer)
-            except KafkaError as error:
-                log.warning("revocations_not_read", **describe(error))
-                await asyncio.sleep(0.2)
+            self._take(await poll(consumer, "revocations"))
 
-    async def _take(self, consumer: AIOKafkaConsumer) -> None:
-        fetched = await consumer.getmany(timeout_ms=1000)
-        for records in fetched.values():
-            for record in records:
-                if record.value is None:
-                    continue
-                try:
-                    revocation = Revocation.model_validate_json(record.value)
-                except ValidationError as error:
-                    log.warning("revocation_unreadable", offset=record.offset, **describe(error))
-                else:
-                    self._revoked(revocation.key_hash)
+    def _take(self, records: Iterable[Any]) -> None:
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                revocation = Revocation.model_validate_json(record.value)
+            except ValidationError as error:
+                log.warning("revocation_unreadable", offset=record.offset, **describe(error))
+            else:
+                self._revoked(revocation.key_hash)

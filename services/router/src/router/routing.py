@@ -61,7 +61,7 @@ class Routes:
 
 class _Broadcast(msgspec.Struct):
     type: Literal["broadcast"]
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw
     channel: Channel | None = None
 
 
