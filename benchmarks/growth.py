@@ -16,7 +16,7 @@ from benchmarks.samples import FRAME_BYTES
 from benchmarks.subjects import key_file, opened
 from benchmarks.suite import Options, Report, progress
 from common.channels import Channel
-from common.deliveries import VERSION, WrittenDelivery, encode_delivery
+from common.deliveries import encode_segments
 from common.identifiers import Generation, Slot
 from router.index import RoomsIndex
 from router.lanes import Lane, Origin
@@ -148,7 +148,7 @@ def _route(index: RoomsIndex, records: Sequence[_Source], partitions: int) -> No
                 lanes.setdefault(slot, Lane()).add(origin, items, None)
         for lane in lanes.values():
             segments, _ = lane.take(1_000_000)
-            encode_delivery(WrittenDelivery(VERSION, 1, 0, segments))
+            encode_segments(1, 0, segments)
 
 
 def _median(work: Callable[[], None], rounds: int) -> float:

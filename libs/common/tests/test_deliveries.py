@@ -10,22 +10,22 @@ from common.deliveries import (
     VERSION,
     Activated,
     Delivery,
+    EncodedSegment,
     OperatorMessage,
     PackedRooms,
-    PackedRouted,
     Progress,
     Routed,
+    RoutedParts,
     Segment,
     TookOver,
     UnreadableDelivery,
-    WrittenDelivery,
-    WrittenSegment,
     count_rooms,
     decode_delivery,
     distinct_rooms,
     encode_delivery,
+    encode_item,
+    encode_segments,
     pack_room,
-    room_list,
     unpack_rooms,
 )
 from common.identifiers import RoomId
@@ -72,13 +72,13 @@ ROOMS = st.sampled_from(list(Channel)).flatmap(
 )
 
 
-@given(ROOMS)
-def test_packed_rooms_arrive_as_the_rooms_that_they_are(rooms):
+@given(ROOMS, OFFSETS)
+def test_packed_rooms_arrive_as_the_rooms_that_they_are(rooms, offset):
     packed = PackedRooms(b"".join(pack_room(RoomId(room)) for room in rooms))
-    written = PackedRouted(7, room_list(packed), b"{}", 9, "user", b"key")
-    segment = WrittenSegment("prices", 1, 2, "abc", [written])
-    [read] = decode_delivery(encode_delivery(WrittenDelivery(VERSION, 1, 2, [segment]))).segments
-    assert read == Segment("prices", 1, 2, "abc", [Routed(7, rooms, b"{}", 9, "user", b"key")])
+    parts = RoutedParts.of(Routed(offset, [], b"{}", 9, "user", b"key"))
+    items = [parts.to(packed, count_rooms(packed)), encode_item(Progress(8))]
+    [read] = decode_delivery(encode_segments(1, 2, [EncodedSegment("prices", 1, 2, "abc", items)])).segments
+    assert read == Segment("prices", 1, 2, "abc", [Routed(offset, rooms, b"{}", 9, "user", b"key"), Progress(8)])
     assert unpack_rooms(packed) == rooms
     assert count_rooms(packed) == len(rooms)
     assert unpack_rooms(distinct_rooms(packed)) == list(dict.fromkeys(rooms))

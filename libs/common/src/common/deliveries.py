@@ -9,8 +9,9 @@ A segment is a run of items of one source partition, in the order in which they 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 import msgspec
 
@@ -22,6 +23,10 @@ VERSION = 1
 
 PackedRooms = NewType("PackedRooms", bytes)
 """Ids of rooms of one channel as a delivery has them, one after another: MessagePack texts, all of one length."""
+
+
+EncodedItem = NewType("EncodedItem", bytes)
+"""An item as it is within a delivery."""
 
 
 class UnreadableDelivery(DefistreamError):
@@ -37,17 +42,6 @@ class Routed(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
 
     offset: int
     rooms: list[str]
-    body: bytes
-    produced_at: int
-    user: str | None = None
-    key: bytes | None = None
-
-
-class PackedRouted(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
-    """`Routed` as a router writes it: the rooms are encoded already (`room_list`)."""
-
-    offset: int
-    rooms: msgspec.Raw
     body: bytes
     produced_at: int
     user: str | None = None
@@ -122,8 +116,6 @@ class Replayed(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
 
 Item = Routed | Activated | TookOver | Progress | OperatorMessage | Began | Replayed
 
-WrittenItem = PackedRouted | Activated | TookOver | Progress | OperatorMessage | Began | Replayed
-
 
 class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     channel: str
@@ -132,16 +124,6 @@ class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     stream: str
     """Epoch of the channel's stream: the first part of its cursors."""
     items: list[Item]
-
-
-class WrittenSegment(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """`Segment` as a router writes it."""
-
-    channel: str
-    partition: int
-    generation: int
-    stream: str
-    items: list[WrittenItem]
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -153,22 +135,55 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     segments: list[Segment]
 
 
-class WrittenDelivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """`Delivery` as a router writes it."""
+class EncodedSegment(NamedTuple):
+    """`Segment` with its items encoded already."""
 
-    version: int
-    slot_epoch: int
-    routed_at: int
-    segments: list[WrittenSegment]
+    channel: str
+    partition: int
+    generation: int
+    stream: str
+    items: list[EncodedItem]
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Delivery)
+_LIST = b"\xdd%b"
+"""MessagePack's list with a length of 32 bits."""
+_ROUTED = b"\x97\x01"
+"""How a `Routed` begins: a list of seven, the tag the first of them."""
 _rooms = msgspec.msgpack.Decoder(list[str])
 
 
-def encode_delivery(delivery: Delivery | WrittenDelivery) -> bytes:
+def encode_delivery(delivery: Delivery) -> bytes:
     return _encoder.encode(delivery)
+
+
+def encode_segments(slot_epoch: int, routed_at: int, segments: Iterable[EncodedSegment]) -> bytes:
+    """A delivery of items that are encoded."""
+    lists = [(*head, msgspec.Raw(_LIST % len(items).to_bytes(4) + b"".join(items))) for *head, items in segments]
+    return _encoder.encode((VERSION, slot_epoch, routed_at, lists))
+
+
+def encode_item(item: Item) -> EncodedItem:
+    return EncodedItem(_encoder.encode(item))
+
+
+class RoutedParts(NamedTuple):
+    """A `Routed`, encoded but for its rooms: what is the same for every slot is encoded once."""
+
+    head: bytes
+    tail: bytes
+
+    @classmethod
+    def of(cls, item: Routed) -> RoutedParts:
+        """`item` is one without rooms."""
+        encoded = _encoder.encode(item)
+        head = _ROUTED + _encoder.encode(item.offset)
+        return cls(head, encoded[len(head) + 1 :])
+
+    def to(self, rooms: PackedRooms, count: int) -> EncodedItem:
+        """The item for these rooms, of which there are `count`."""
+        return EncodedItem(b"%b\xdd%b%b%b" % (self.head, count.to_bytes(4), rooms, self.tail))
 
 
 def pack_room(room: RoomId) -> bytes:
@@ -176,7 +191,7 @@ def pack_room(room: RoomId) -> bytes:
 
 
 def unpack_rooms(packed: PackedRooms) -> list[str]:
-    return _rooms.decode(room_list(packed))
+    return _rooms.decode(_LIST % count_rooms(packed).to_bytes(4) + packed)
 
 
 def count_rooms(packed: PackedRooms) -> int:
@@ -188,11 +203,6 @@ def distinct_rooms(packed: PackedRooms) -> PackedRooms:
     width = _width(packed)
     each = dict.fromkeys([packed[at : at + width] for at in range(0, len(packed), width)])
     return PackedRooms(b"".join(each))
-
-
-def room_list(packed: PackedRooms) -> msgspec.Raw:
-    """The list of rooms of a `PackedRouted`. A list of 16 bits' length, whatever its length is: at most 65,535 rooms."""
-    return msgspec.Raw(b"\xdc" + count_rooms(packed).to_bytes(2) + packed)
 
 
 def _width(packed: PackedRooms) -> int:

@@ -6,12 +6,14 @@ order in which it became true.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from common import metrics
 from common.channels import STATE_CHANNELS, SYSTEM, Channel
-from common.deliveries import Activated, Progress, TookOver, WrittenItem
+from common.deliveries import Activated, EncodedItem, Item, Progress, TookOver
 from common.identifiers import FencingEpoch, Generation, RoomId, Slot
 from router.commits import Commits, Tick
 from router.interest import InterestFold, Past, Taken, Wanted
@@ -22,6 +24,8 @@ from router.recent import Recent
 from router.replay import Ask
 from router.routing import DeadLetter, Routes, SourceRecord, route_broadcasts, route_updates
 from router.sources import Source
+
+_offset = attrgetter("offset")
 
 
 def new_recent(first: int) -> Recent:
@@ -139,7 +143,7 @@ class Ownership:
         room = asked.room if isinstance(asked, Wanted) else asked.room.id
         return Activated(room, owned.next, asked.request)
 
-    def tell(self, source: Source, slot: Slot, epoch: FencingEpoch, items: list[WrittenItem]) -> None:
+    def tell(self, source: Source, slot: Slot, epoch: FencingEpoch, items: Sequence[Item]) -> None:
         """Tell a slot something of a partition of ours, unless it has another holder since `epoch`."""
         if self.is_held(slot, epoch):
             self._outgoing.add(slot, self._origin(source), items)
@@ -164,12 +168,12 @@ class Ownership:
 
     def route(self, batch: Mapping[Source, Sequence[SourceRecord]]) -> tuple[Tick, list[DeadLetter]] | None:
         """Route a tick. Its dead letters are still to be sent, each a part of the tick; `None` where nothing was ours."""
-        told: dict[Slot, list[tuple[Origin, list[WrittenItem]]]] = {}
+        told: dict[Slot, list[tuple[Origin, list[EncodedItem]]]] = {}
         letters: list[DeadLetter] = []
         ends: dict[Source, int] = {}
         for source, records in batch.items():
             owned = self._owned.get(source)
-            new = [record for record in records if record.offset >= owned.next] if owned is not None else []
+            new = records[bisect_left(records, owned.next, key=_offset) :] if owned is not None else ()
             if owned is None or not new:
                 continue
             routes = self._routes(source, new)
@@ -183,7 +187,7 @@ class Ownership:
         tick = self._commits.begin(ends, parts=len(told) + len(letters))
         for slot, runs in told.items():
             for n, (origin, items) in enumerate(runs, start=1):
-                self._outgoing.add(slot, origin, items, tick=tick if n == len(runs) else None)
+                self._outgoing.add_encoded(slot, origin, items, tick=tick if n == len(runs) else None)
         return tick, letters
 
     def _routes(self, source: Source, records: Sequence[SourceRecord]) -> Routes:

@@ -6,20 +6,18 @@ position would pass what it never got. What arrives meanwhile leaves in the next
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
-from common.deliveries import (
-    Activated,
-    Began,
-    OperatorMessage,
-    PackedRouted,
-    Replayed,
-    WrittenItem,
-    WrittenSegment,
-)
+from common.deliveries import EncodedItem, EncodedSegment
 from common.identifiers import Generation
 from router.commits import Tick
+
+_HEAD_BYTES = 128
+"""What a segment takes besides its items, at most: names of a channel and a stream, three numbers."""
 
 
 class Origin(NamedTuple):
@@ -31,27 +29,29 @@ class Origin(NamedTuple):
     stream: str
 
 
-def size_of(item: WrittenItem) -> int:
-    """Bytes that an item takes in a record, rounded up: MessagePack adds at most 5 to a text or a number, 9 to a large one."""
-    match item:
-        case PackedRouted():
-            return len(item.body) + len(item.rooms) + len(item.key or b"") + 4 * len(item.user or "") + 48
-        case Replayed():
-            answers = sum([len(room) for room, _request in item.answers]) + 12 * len(item.answers)
-            return len(item.body) + answers + len(item.key or b"") + 4 * len(item.user or "") + 48
-        case OperatorMessage():
-            return len(item.body) + 64
-        case Activated() | Began():
-            return len(item.room) + 48
-        case _:
-            return 512
+@dataclass(slots=True)
+class _Run:
+    """Items of one origin that came together."""
+
+    origin: Origin
+    items: list[EncodedItem]
+    bytes: int
+
+    def split(self, limit: int) -> tuple[list[EncodedItem], int]:
+        """Take as many from the front as have at most `limit` bytes. Returns them and their bytes."""
+        sizes = list(accumulate(map(len, self.items)))
+        count = bisect_right(sizes, limit)
+        taken = sizes[count - 1] if count else 0
+        front, self.items = self.items[:count], self.items[count:]
+        self.bytes -= taken
+        return front, taken
 
 
 class Lane:
-    __slots__ = ("_acked", "_added", "_ends", "_in_flight", "_items", "bytes")
+    __slots__ = ("_acked", "_added", "_ends", "_in_flight", "_runs", "bytes")
 
     def __init__(self) -> None:
-        self._items: deque[tuple[Origin, WrittenItem, int]] = deque()
+        self._runs: deque[_Run] = deque()
         self._ends: deque[tuple[int, Tick]] = deque()
         self._added = self._acked = self._in_flight = 0
         self.bytes = 0
@@ -59,42 +59,54 @@ class Lane:
 
     @property
     def sendable(self) -> bool:
-        return bool(self._items) and not self._in_flight
+        return bool(self._runs) and not self._in_flight
 
     @property
     def idle(self) -> bool:
-        return not self._items and not self._in_flight
+        return not self._runs and not self._in_flight
 
-    def add(self, origin: Origin, items: list[WrittenItem], tick: Tick | None) -> int:
+    def add(self, origin: Origin, items: list[EncodedItem], tick: Tick | None) -> int:
         """Put items at the end. `tick` is told by `acknowledged` when all of them are. Returns their bytes."""
-        added = 0
-        for item in items:
-            size = size_of(item)
-            added += size
-            self._items.append((origin, item, size))
+        added = sum(map(len, items))
+        if items:
+            self._runs.append(_Run(origin, items, added))
         self._added += len(items)
         if tick is not None:
             self._ends.append((self._added, tick))
         self.bytes += added
         return added
 
-    def take(self, limit: int) -> tuple[list[WrittenSegment], int]:
-        """The next record's segments and their bytes: at least one item, others as long as they stay within `limit` bytes."""
-        segments: list[WrittenSegment] = []
+    def take(self, limit: int) -> tuple[list[EncodedSegment], int]:
+        """The next record's segments and their items' bytes: at least one item, others as long as all stays within `limit` bytes."""
+        segments: list[EncodedSegment] = []
         last: Origin | None = None
-        taken = 0
-        items = self._items
-        while items and (not segments or taken + items[0][2] <= limit):
-            origin, item, size = items.popleft()
-            taken += size
-            self._in_flight += 1
-            if origin == last:
-                segments[-1].items.append(item)
+        left, taken = limit, 0
+        while self._runs:
+            run = self._runs[0]
+            left -= _HEAD_BYTES if run.origin != last else 0
+            items, size = self._front(run, left, must=not segments)
+            if not items:
+                break
+            if run.origin == last:
+                segments[-1].items.extend(items)
             else:
-                segments.append(WrittenSegment(*origin, [item]))
-                last = origin
+                segments.append(EncodedSegment(*run.origin, [*items]))
+                last = run.origin
+            left -= size
+            taken += size
+            self._in_flight += len(items)
         self.bytes -= taken
         return segments, taken
+
+    def _front(self, run: _Run, limit: int, *, must: bool) -> tuple[list[EncodedItem], int]:
+        """What fits of the first run; the first item in any case where there `must` be one."""
+        if run.bytes <= limit:
+            self._runs.popleft()
+            return run.items, run.bytes
+        items, size = run.split(max(limit, len(run.items[0])) if must else limit)
+        if not run.items:
+            self._runs.popleft()
+        return items, size
 
     def acknowledged(self) -> list[Tick]:
         """The record in flight is. Returns the ticks that are through with it."""

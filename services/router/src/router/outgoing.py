@@ -8,7 +8,7 @@ from typing import Protocol
 
 from common import metrics
 from common.clock import Clock
-from common.deliveries import VERSION, WrittenDelivery, WrittenItem, encode_delivery
+from common.deliveries import EncodedItem, Item, encode_item, encode_segments
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import MAX_RECORD_BYTES, KafkaError
 from router.commits import Tick
@@ -70,7 +70,11 @@ class Outgoing:
         self._bytes = 0
         self._moved.set()
 
-    def add(self, slot: Slot, origin: Origin, items: list[WrittenItem], *, tick: Tick | None = None) -> None:
+    def add(self, slot: Slot, origin: Origin, items: Sequence[Item]) -> None:
+        """Put items at the end of a slot's lane."""
+        self.add_encoded(slot, origin, [encode_item(item) for item in items])
+
+    def add_encoded(self, slot: Slot, origin: Origin, items: list[EncodedItem], *, tick: Tick | None = None) -> None:
         """Put items at the end of a slot's lane; `acknowledged(tick)` is called when all of them are through."""
         lane = self._lanes.get(slot)
         if lane is None:
@@ -100,7 +104,7 @@ class Outgoing:
     async def _send(self, slot: Slot, publisher: Publisher) -> None:
         lane, run_number = self._lanes[slot], self._run_number
         segments, taken = lane.take(MAX_RECORD_BYTES - 1024)
-        value = encode_delivery(WrittenDelivery(VERSION, self._epoch_of(slot), self._clock.now_ms(), segments))
+        value = encode_segments(self._epoch_of(slot), self._clock.now_ms(), segments)
         try:
             future = await publisher.send(self._topic, value, partition=slot)
         except KafkaError as error:

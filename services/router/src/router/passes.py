@@ -19,7 +19,7 @@ from typing import NamedTuple
 from common import metrics
 from common.backoff import Backoff
 from common.clock import Clock
-from common.deliveries import Began, Verdict, WrittenItem
+from common.deliveries import Began, Item, Verdict
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
@@ -211,12 +211,12 @@ class Passes:
     def _tell(self, target: Target, matching: Matching, entries: Iterable[Entry]) -> None:
         for slot, items in matching.match(entries).items():
             metrics.router_replayed_total.inc(len(items))
-            self._send(target, slot, [*items])
+            self._send(target, slot, items)
 
     def _activate(self, target: Target, ask: Ask) -> None:
         self._send(target, ask.slot, [self._ownership.activated(target.owned, ask)])
 
-    def _send(self, target: Target, slot: Slot, items: list[WrittenItem]) -> None:
+    def _send(self, target: Target, slot: Slot, items: Sequence[Item]) -> None:
         # A cancellation is not enough: aiokafka swallows one that comes while a consumer stops.
         if self._ownership.owned().get(target.source) is not target.owned:
             raise asyncio.CancelledError

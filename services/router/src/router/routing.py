@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from common.channels import STATE_CHANNELS, SYSTEM, Channel
-from common.deliveries import OperatorMessage, PackedRouted, WrittenItem, count_rooms, room_list
+from common.deliveries import EncodedItem, OperatorMessage, Routed, RoutedParts, count_rooms, encode_item
 from common.errors import InvalidUpdate
 from common.identifiers import Slot
 from common.updates import MAX_UPDATE_BYTES, decode_update, frame_json
@@ -51,7 +51,7 @@ class DeadLetter:
 class Routes:
     """What came of a run of records: items in the order of offsets, the updates and removals among them, and what could not be routed."""
 
-    items: defaultdict[Slot, list[WrittenItem]] = field(default_factory=lambda: defaultdict(list))
+    items: defaultdict[Slot, list[EncodedItem]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[SourceRecord, str]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
@@ -91,6 +91,8 @@ def route_updates(channel: Channel, partition: int, records: Iterable[SourceReco
         if not matches:
             continue
         body = frame_json(update, f"{partition}:{record.offset}", record_timestamp=record.timestamp)
+        routed = Routed(record.offset, [], body, record.timestamp, update.user_id, record.key)
+        parts = RoutedParts.of(routed)
         for slot, rooms in matches.items():
             count = count_rooms(rooms)
             if count > MOST_ROOMS:
@@ -98,8 +100,7 @@ def route_updates(channel: Channel, partition: int, records: Iterable[SourceReco
                     (record, f"matches {count} rooms of slot {slot}; a delivery names {MOST_ROOMS} at most")
                 )
                 continue
-            item = PackedRouted(record.offset, room_list(rooms), body, record.timestamp, update.user_id, record.key)
-            routes.items[slot].append(item)
+            routes.items[slot].append(parts.to(rooms, count))
             routes.matched += count
     return routes
 
@@ -117,8 +118,9 @@ def route_broadcasts(
             continue
         routes.updates += 1
         slots = live if message.channel is None else index.channel(Channel(message.channel)).slots()
+        item = encode_item(message)
         for slot in slots:
-            routes.items[slot].append(message)
+            routes.items[slot].append(item)
     return routes
 
 
