@@ -17,7 +17,7 @@ from benchmarks.subjects import key_file, opened
 from benchmarks.suite import Options, Report, progress
 from common.channels import Channel
 from common.deliveries import encode_segments
-from common.identifiers import Generation, Slot
+from common.identifiers import FencingEpoch, Generation, Slot
 from router.index import RoomsIndex
 from router.lanes import Lane, Origin
 from router.routing import route_updates
@@ -145,7 +145,7 @@ def _route(index: RoomsIndex, records: Sequence[_Source], partitions: int) -> No
             for slot, items in route_updates(
                 Channel.PRICES, partition, tick[partition::partitions], index
             ).items.items():
-                lanes.setdefault(slot, Lane()).add(origin, items, None)
+                lanes.setdefault(slot, Lane()).add(origin, items, None, FencingEpoch(1))
         for lane in lanes.values():
             segments, _ = lane.take(1_000_000)
             encode_segments(1, 0, segments)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.deliveries import Item, OperatorMessage, decode_delivery, encode_item, encode_segments
-from common.identifiers import Generation
+from common.identifiers import FencingEpoch, Generation
 from router.commits import Tick
 from router.lanes import Lane, Origin
 
@@ -30,7 +30,7 @@ def test_items_leave_in_order_and_ticks_are_told_when_all_of_theirs_are_acknowle
         items = [item(offset + n, size) for n, size in enumerate(sizes)]
         offset += len(items)
         put += [(origin.channel, offset - n, tick) for n in range(len(items), 0, -1)]
-        lane.add(origin, items, Tick(tick))
+        lane.add(origin, items, Tick(tick), FencingEpoch(1))
     while lane.sendable:
         segments, _ = lane.take(limit)
         assert not lane.sendable
@@ -46,9 +46,20 @@ def test_items_leave_in_order_and_ticks_are_told_when_all_of_theirs_are_acknowle
 def test_a_record_is_never_larger_than_its_limit_unless_one_item_alone_is(adds, limit):
     lane = Lane()
     for origin, sizes in adds:
-        lane.add(origin, [item(n, size) for n, size in enumerate(sizes)], None)
+        lane.add(origin, [item(n, size) for n, size in enumerate(sizes)], None, FencingEpoch(1))
     while lane.sendable:
         segments, _ = lane.take(limit)
         encoded = encode_segments(1_700_000_000_000, 1_700_000_000_000, segments)
         assert len(encoded) <= limit + 64
         lane.acknowledged()
+
+
+def test_what_waits_for_a_slots_former_holder_leaves_under_its_epoch():
+    lane = Lane()
+    for offset, epoch in enumerate((1, 1, 2)):
+        lane.add(ORIGINS[0], [item(offset, 10)], Tick(offset), FencingEpoch(epoch))
+    left = []
+    while lane.sendable:
+        epoch = lane.epoch
+        left.append((epoch, [each.offset for _, each in read(lane.take(1000)[0])], lane.acknowledged()))
+    assert left == [(1, [0, 1], [0, 1]), (2, [2], [2])]

@@ -183,7 +183,7 @@ class RoutedParts(NamedTuple):
 
     def to(self, rooms: PackedRooms, count: int) -> EncodedItem:
         """The item for these rooms, of which there are `count`."""
-        return EncodedItem(b"%b\xdd%b%b%b" % (self.head, count.to_bytes(4), rooms, self.tail))
+        return EncodedItem(b"".join((self.head, b"\xdd", count.to_bytes(4), rooms, self.tail)))
 
 
 def pack_room(room: RoomId) -> bytes:
@@ -195,7 +195,8 @@ def unpack_rooms(packed: PackedRooms) -> list[str]:
 
 
 def count_rooms(packed: PackedRooms) -> int:
-    return len(packed) // _width(packed)
+    """Of at least one room."""
+    return len(packed) // (1 + (packed[0] & 31))
 
 
 def distinct_rooms(packed: PackedRooms) -> PackedRooms:

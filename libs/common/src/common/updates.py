@@ -142,6 +142,8 @@ def _check_channel(fields: _Fields, known: Channel, topic_channel: Channel | Non
 
 def _chains(fields: _Fields) -> tuple[str, ...]:
     """`chain` and `chains` together: each may be a string or a list; either alone is usual."""
+    if fields.chains is None and isinstance(fields.chain, str):
+        return (normalize_folded(fields.chain),)
     given: list[str] = []
     for part in (fields.chain, fields.chains):
         if part is not None:

@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-Found = dict[int, list[bytes]]
+from common.identifiers import Slot
+
+Found = dict[Slot, list[bytes]]
 """Slot -> ids of rooms, in pieces."""
 
 LOWS, HIGHS, UNBOUNDED = 2000, 2001, 1024
@@ -26,7 +28,7 @@ _MOST = 512
 class Record(NamedTuple):
     """A room in a slot, with the bounds of its filter. `room` is as deliveries name it: begun by a byte that is in none again."""
 
-    slot: int
+    slot: Slot
     room: bytes
     low: float | None = None
     high: float | None = None
@@ -42,7 +44,7 @@ class Block(msgspec.Struct, array_like=True, gc=False):
     keys: list[float]
     highs: list[float]
     """Of intervals only."""
-    slots: list[int]
+    slots: list[Slot]
     rooms: bytes
     """All of one length: ids of a channel are."""
 

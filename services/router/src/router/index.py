@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import product
 from math import prod
+from typing import cast
 
 from common.channels import Channel
 from common.deliveries import PackedRooms, distinct_rooms, pack_room
@@ -85,12 +86,12 @@ class ChannelIndex:
 
     def match(self, update: Update) -> Mapping[Slot, PackedRooms]:
         """Slots and the rooms in them that the update matches, each once."""
-        found: defaultdict[int, list[bytes]] = defaultdict(list)
+        found: defaultdict[Slot, list[bytes]] = defaultdict(list)
         values = _values(update)
         nodes.find(self._root, values, update.value, found)
         if self._wide:
             self._wide.find(values, update.value, found)
-        matched = {Slot(slot): PackedRooms(b"".join(pieces)) for slot, pieces in found.items()}
+        matched = cast("dict[Slot, PackedRooms]", {slot: b"".join(pieces) for slot, pieces in found.items()})
         if len(update.chains) > 1:
             # A room of several chains lies at the end of a path for each.
             return {slot: distinct_rooms(rooms) for slot, rooms in matched.items()}

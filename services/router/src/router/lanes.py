@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from common.deliveries import EncodedItem, EncodedSegment
-from common.identifiers import Generation
+from common.identifiers import FencingEpoch, Generation
 from router.commits import Tick
 
 _HEAD_BYTES = 128
@@ -31,8 +31,9 @@ class Origin(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """Items of one origin that came together."""
+    """Items of one origin that came together, for the holder of the slot at the time."""
 
+    epoch: FencingEpoch
     origin: Origin
     items: list[EncodedItem]
     bytes: int
@@ -65,11 +66,16 @@ class Lane:
     def idle(self) -> bool:
         return not self._runs and not self._in_flight
 
-    def add(self, origin: Origin, items: list[EncodedItem], tick: Tick | None) -> int:
+    @property
+    def epoch(self) -> FencingEpoch:
+        """Of the slot's holder for whom the next record is: the items before a new one's are not for it, and are fenced by theirs."""
+        return self._runs[0].epoch
+
+    def add(self, origin: Origin, items: list[EncodedItem], tick: Tick | None, epoch: FencingEpoch) -> int:
         """Put items at the end. `tick` is told by `acknowledged` when all of them are. Returns their bytes."""
         added = sum(map(len, items))
         if items:
-            self._runs.append(_Run(origin, items, added))
+            self._runs.append(_Run(epoch, origin, items, added))
         self._added += len(items)
         if tick is not None:
             self._ends.append((self._added, tick))
@@ -77,12 +83,12 @@ class Lane:
         return added
 
     def take(self, limit: int) -> tuple[list[EncodedSegment], int]:
-        """The next record's segments and their items' bytes: at least one item, others as long as all stays within `limit` bytes."""
+        """The next record's segments and their items' bytes: at least one item, others of its epoch as long as all stays within `limit`."""
         segments: list[EncodedSegment] = []
         last: Origin | None = None
         left, taken = limit, 0
-        while self._runs:
-            run = self._runs[0]
+        epoch = self.epoch
+        while self._runs and (run := self._runs[0]).epoch == epoch:
             left -= _HEAD_BYTES if run.origin != last else 0
             items, size = self._front(run, left, must=not segments)
             if not items:

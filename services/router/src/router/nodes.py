@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from common.identifiers import Slot
 from router import bounds
 from router.bounds import Bounded, Found, Record
 
@@ -24,7 +25,7 @@ class Node(msgspec.Struct, array_like=True, gc=False):
     """Rooms at the end of one path, and the nodes beyond it. `size`: rooms in all of them, a room in two slots counted twice."""
 
     size: int
-    whole: dict[int, bytes]
+    whole: dict[Slot, bytes]
     """Slot -> ids of its rooms without bounds."""
     bounded: Bounded
     nested: dict[str, bytes | Node]
@@ -85,7 +86,7 @@ def find(stored: Stored, values: Sequence[str], value: float | None, found: Foun
                 find(below, values, value, found, at + 1)
 
 
-def _remove_whole(whole: dict[int, bytes], record: Record) -> None:
+def _remove_whole(whole: dict[Slot, bytes], record: Record) -> None:
     rooms = whole[record.slot]
     at = rooms.index(record.room)
     left = rooms[:at] + rooms[at + len(record.room) :]

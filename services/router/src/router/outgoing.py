@@ -79,7 +79,7 @@ class Outgoing:
         lane = self._lanes.get(slot)
         if lane is None:
             lane = self._lanes[slot] = Lane()
-        self._bytes += lane.add(origin, items, tick)
+        self._bytes += lane.add(origin, items, tick, self._epoch_of(slot))
         if lane.sendable:
             self._sendable[slot] = None
             self._work.set()
@@ -103,8 +103,9 @@ class Outgoing:
 
     async def _send(self, slot: Slot, publisher: Publisher) -> None:
         lane, run_number = self._lanes[slot], self._run_number
+        epoch = lane.epoch
         segments, taken = lane.take(MAX_RECORD_BYTES - 1024)
-        value = encode_segments(self._epoch_of(slot), self._clock.now_ms(), segments)
+        value = encode_segments(epoch, self._clock.now_ms(), segments)
         try:
             future = await publisher.send(self._topic, value, partition=slot)
         except KafkaError as error:
