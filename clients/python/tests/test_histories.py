@@ -1,5 +1,6 @@
 """Overlapping subscriptions through interruptions, in random histories: each gets all that it selects, once, in order."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -35,13 +36,14 @@ class History:
         self.filters: dict[int, Filters] = {}
         self.starts: dict[int, Cursor] = {}
         self.got: dict[int, list[Update]] = {}
+        self.numbers = itertools.count(1)
         self.do(come_back(self.session))
 
     def do(self, effects: Effects) -> None:
         self.gateway.commands.extend(sent(effects))
         for effect in effects:
             assert not isinstance(effect, Finish | Hold), effect
-            if isinstance(effect, Deliver):
+            if isinstance(effect, Deliver) and effect.subscription in self.got:
                 self.got[effect.subscription].append(effect.update)
 
     def publish(self) -> None:
@@ -68,7 +70,7 @@ class History:
 
     def subscribe(self) -> None:
         if len(self.filters) < 6:
-            number = len(self.filters) + 1
+            number = next(self.numbers)
             self.filters[number] = self.random.choice(SELECTIONS)
             self.got[number] = []
             log = self.gateway.log[0]
@@ -76,6 +78,13 @@ class History:
             if since is not None:
                 self.starts[number] = since
             self.do(self.session.subscribe(number, "prices", self.filters[number], since))
+
+    def leave(self) -> None:
+        """At any moment, also before it is confirmed: as an application does whose time limit is over."""
+        if self.filters and self.random.random() < 0.3:
+            number = self.random.choice(list(self.filters))
+            del self.filters[number], self.got[number]
+            self.do(self.session.unsubscribe(number))
 
     def interrupt(self) -> None:
         if self.random.random() < 0.2:
@@ -117,7 +126,7 @@ def run(random: Random, *more: Callable[[History], None]) -> None:
     gateway = history.gateway
     steps: list[Callable[[], object]] = [history.publish] * 4
     steps += [history.read, history.read, gateway.take_command, gateway.replay, gateway.replay]
-    steps += [gateway.heartbeat, history.subscribe, history.interrupt]
+    steps += [gateway.heartbeat, history.subscribe, history.interrupt, history.leave]
     steps += [partial(step, history) for step in more]
     for _ in range(STEPS):
         random.choice(steps)()

@@ -4,12 +4,13 @@ The server knows rooms: equal filters are one subscription there, and one that a
 An update comes once for all rooms that select it, and does not say for which. So:
 
 - subscriptions of one room ask for the past together, from the least that any of them had;
-- of rooms of a channel that may select the same update, one replays at a time.
+- of rooms of a channel that may select the same update, one replays at a time; one that is asked for, but not wanted any more, is in
+  the way until it is answered and left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -31,16 +32,16 @@ class Ask:
         return self.snapshot or self.since is not None
 
 
-def plan(interest: Interest, interests: Interests, *, resume: bool) -> Ask | None:
-    """How to ask for it; `None` while it has to wait for others."""
+def plan(interest: Interest, interests: Interests, *, unwanted: Sequence[Interest] = (), resume: bool) -> Ask | None:
+    """How to ask for it; `None` while it has to wait for others. `unwanted`: asked for, and left before the answer."""
     wanted = _of(interest, resume=resume)
     same = interests.of_room(interest)
-    if any(other.state in (State.ASKED, State.REPLAYING) for other in same):
+    others = [other for other in (*interests.of_channel(interest.channel), *unwanted) if other is not interest]
+    if any(_is_under_way(other) and other.selects_like(interest) for other in others):
         return None
     if not wanted.past:
         return wanted
-    others = (other for other in interests.of_channel(interest.channel) if other is not interest)
-    if any(_is_in_the_way(other, interest) for other in others):
+    if any(_is_under_way(other) and other.filters.may_overlap(interest.filters) for other in others):
         return None
     return _together(wanted, same, resume=resume)
 
@@ -50,8 +51,8 @@ def _of(interest: Interest, *, resume: bool) -> Ask:
     return Ask(interest, [interest], cursor, interest.snapshot)
 
 
-def _is_in_the_way(other: Interest, interest: Interest) -> bool:
-    return other.state in (State.ASKED, State.REPLAYING) and other.filters.may_overlap(interest.filters)
+def _is_under_way(other: Interest) -> bool:
+    return other.state in (State.ASKED, State.REPLAYING)
 
 
 def _together(wanted: Ask, same: Iterable[Interest], *, resume: bool) -> Ask:

@@ -1,8 +1,9 @@
 """Whose an update is: one connection gets it once, however many of its subscriptions select it, and whatever it was sent for. Pure.
 
-A subscription gets its updates in the order of their offsets. Its replay comes in that order, and live updates of other rooms, which it
-may select too, come in between, ahead of it. Such a one is `early`, and waits: either the replay brings it again in its place, or it
-was a live one of this subscription as well, and is due before whatever comes next. Which of them it is shows then.
+A subscription gets its updates in the order of their offsets. Its replay comes in that order, and updates of other rooms, which it
+may select too, come in between, ahead of it: of rooms that are live, that are about to be, and that are being left. Such a one is
+`early`, and waits: either the replay brings it again in its place, or it was a live one of this subscription as well, and is due before
+whatever comes next. Which of them it is shows then.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Sharing:
         asked = [one for one in interests if one.is_asked]
         if alone and all(one.filters == asked[0].filters and not one.early for one in asked):
             return self._to_one_room(update, place, heard)
-        return self._to_several(update, place, [one for one in heard if one.filters.matches(update)])
+        strays = not alone or any(one.state is State.ASKED and one.filters.matches(update) for one in asked)
+        return self._to_several(update, place, [one for one in heard if one.filters.matches(update)], strays=strays)
 
     @staticmethod
     def _to_one_room(update: Update, place: tuple[int, int], heard: Sequence[Interest]) -> Effects:
@@ -63,12 +65,13 @@ class Sharing:
         return tuple(effects)
 
     @staticmethod
-    def _to_several(update: Update, place: tuple[int, int], matching: Sequence[Interest]) -> Effects:
+    def _to_several(update: Update, place: tuple[int, int], matching: Sequence[Interest], *, strays: bool) -> Effects:
+        """`strays`: it may be of a room that is not confirmed yet, or that nobody here wants any more."""
         live = [one for one in matching if one.state is State.LIVE and _is_new(one, place)]
         effects = [Deliver(one.number, update, None) for one in live]
-        is_live = bool(effects)
+        is_early = bool(effects) or strays
         for one in matching:
-            if one.state is State.REPLAYING and is_live:
+            if one.state is State.REPLAYING and is_early:
                 one.early[place] = update
             elif one.state is State.REPLAYING:
                 effects += _in_place(one, place, update)

@@ -199,8 +199,11 @@ class Subscribing:
     def _advance(self, channel: str) -> Effects:
         """Ask for all that wait and may be asked for now."""
         sends = []
+        unwanted = [ask.lead for ask in self._asked.values() if not ask.interests and ask.lead.channel == channel]
         for interest in tuple(self._interests.of_channel(channel)) if self._online else ():
-            ask = plan(interest, self._interests, resume=self._resume) if interest.state is State.WAITING else None
+            if interest.state is not State.WAITING:
+                continue
+            ask = plan(interest, self._interests, unwanted=unwanted, resume=self._resume)
             if ask is not None:
                 sends.append(self._ask(ask))
         return tuple(sends)
