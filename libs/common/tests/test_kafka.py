@@ -154,3 +154,18 @@ async def test_a_caller_cancelled_while_its_consumer_stops_goes_no_further(kafka
             await stopping
         await consumer.stop()
     raise AssertionError("it never came to an end")
+
+
+async def test_a_fetch_that_waits_to_be_tried_again_does_not_cancel_who_stops_its_consumer(kafka, settings):
+    topic = settings.topics().system
+    await kafka.ensure_topics([TopicSpec(topic, 1)])
+    for steps in range(10):
+        consumer = kafka.consumer()
+        await consumer.start()
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.getmany(timeout_ms=100)
+        for connection in tuple(consumer._client._conns.values()):
+            connection.close()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await consumer.stop()

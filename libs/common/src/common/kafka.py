@@ -166,11 +166,25 @@ class Kafka:
 
 class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     async def stop(self) -> None:
-        """Stop it, and pass on that the caller was cancelled meanwhile: aiokafka (0.14) forgets it, and the caller would go on."""
-        await super().stop()
+        """Stop it. `CancelledError` means that the caller was cancelled, and nothing else.
+
+        aiokafka (0.14) forgets a cancellation that comes meanwhile, and the caller would go on. And it lets out that of a fetch of its own
+        which waits to be tried again, and the caller would end, as if somebody had cancelled it.
+        """
         task = asyncio.current_task()
+        try:
+            await super().stop()
+        except asyncio.CancelledError:
+            await self._stop_rest()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
+
+    async def _stop_rest(self) -> None:
+        fetches = tuple(self._fetcher._pending_tasks) if self._fetcher is not None else ()  # noqa: SLF001 - none is public
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
+        await self._client.close()
 
 
 async def check(producer: AIOKafkaProducer) -> None:
