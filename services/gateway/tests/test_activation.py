@@ -46,8 +46,10 @@ class World:
     def written(self, room: Room, offset: int, *, partition: int = 0) -> None:
         self.activation.written(room.id, self.interest.request(room), partition, offset)
 
-    def take_over(self, partition: int, *, read: dict[int, int], channel: str = "prices", now: float = 0.0) -> None:
-        self.activation.took_over(channel, partition, TookOver(0, read), now=now)
+    def take_over(
+        self, partition: int, *, read: dict[int, int], channel: str = "prices", now: float = 0.0, start: int = 0
+    ) -> None:
+        self.activation.took_over(channel, partition, TookOver(start, read), now=now)
 
 
 @pytest.fixture
@@ -254,6 +256,12 @@ def test_taking_over_a_partition_twice_recovers_it_once(world):
     assert world.recovering == {("prices", 1): 1}
     world.answer(BTC, 1)
     assert world.recovering == {("prices", 1): 0}
+
+
+def test_a_new_owner_is_asked_for_what_follows_its_start_where_that_is_beyond_the_position(world):
+    active(world, BTC)
+    world.take_over(1, read={}, start=8)
+    assert world.interest.asks[world.interest.request(BTC)].since == {0: 0, 1: 7, 2: 0}
 
 
 def test_nobody_joins_a_room_while_it_recovers(world):

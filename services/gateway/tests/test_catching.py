@@ -293,6 +293,20 @@ def test_a_cursor_that_is_no_longer_held_is_told_the_oldest_that_is(world):
     assert (member.catching_up, world.interest.wanted) == (0, set())
 
 
+def test_a_partition_that_refused_is_not_passed_over_when_the_others_are_slow_to_answer():
+    world = World(partitions=2)
+    _member, told = world.resume({0: 3, 1: 3})
+    world.tick()
+    for partition in (0, 1):
+        world.activate(90, partition=partition)
+    request = world.request()
+    world.answer(upto=90, request=request, verdict=Verdict.EXPIRED, oldest=50)
+    world.tick(1.0)
+    assert world.ask().since == {0: 3, 1: 3}
+    world.answer(88, upto=90, request=request, partition=1)
+    assert told.words == ["begun", f"expired {STREAM}.0:49"]
+
+
 def test_a_cursor_ahead_of_the_stream_is_refused(world):
     _member, told = world.resume({0: 99})
     world.tick()

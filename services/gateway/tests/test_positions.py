@@ -65,6 +65,15 @@ def test_while_a_room_recovers_the_cursor_stays_and_updates_pass(positions):
     assert positions.cursor("prices") == "k1.0:3"
     positions.recover("prices", 0, -1)
     assert not advance(positions, 5)
+    assert advance(positions, 6)
+    assert positions.cursor("prices") == "k1.0:6"
+
+
+def test_what_came_while_a_room_recovered_is_told_though_nothing_follows(positions):
+    advance(positions, 3)
+    positions.recover("prices", 0, 1)
+    advance(positions, 5)
+    positions.recover("prices", 0, -1)
     assert positions.cursor("prices") == "k1.0:5"
 
 

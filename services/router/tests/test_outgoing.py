@@ -179,6 +179,28 @@ async def test_a_tick_may_be_committed_when_every_slots_delivery_is_acknowledged
     assert router.commits.take_ready() == {PRICES: 2}
 
 
+async def test_nothing_is_committed_before_every_slot_has_heard_of_the_owner(router: Router):
+    router.gateway(1)
+    router.gateway(2)
+    router.ownership.take(PRICES, Generation(1), 0)
+    await router.sent(2)
+    router.route(0)
+    router.publisher.sent[0].acknowledge()
+    await turns()
+    assert router.commits.take_ready() == {}
+    router.publisher.sent[1].acknowledge()
+    await turns()
+    assert router.commits.take_ready() == {PRICES: 1}
+
+
+async def test_what_its_former_owner_left_untold_is_told_though_nothing_follows(router: Router):
+    router.want(1)
+    router.ownership.take(PRICES, Generation(1), 40)
+    router.ownership.tell_progress()
+    await router.sent(1)
+    assert await router.items() == [TookOver(40, {}), Progress(39)]
+
+
 async def test_what_matches_nothing_may_be_committed_at_once(router: Router):
     router.ownership.take(PRICES, Generation(1), 0)
     router.route(0, 1, 2)

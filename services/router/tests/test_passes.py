@@ -22,6 +22,7 @@ from common.rooms import room_of
 from common.updates import decode_update
 from router.activation import Ownership
 from router.commits import Commits
+from router.history import NoLongerHeld
 from router.interest import InterestFold
 from router.latest import Change
 from router.outgoing import Outgoing
@@ -53,6 +54,8 @@ class InMemoryLog:
     oldest: int = 0
     batch: int = 7
     failures: int = 0
+    deleted_while_read: int = 0
+    """What is before this is gone as soon as somebody reads."""
     slow_end: asyncio.Event | None = None
     """What a reader waits for at its end, and meanwhile swallows a cancellation, as aiokafka does."""
     ending: int = 0
@@ -76,6 +79,9 @@ class InMemoryLog:
         try:
             while True:
                 await asyncio.sleep(0)
+                self.oldest = max(self.oldest, self.deleted_while_read)
+                if offset < self.oldest:
+                    raise NoLongerHeld(f"begins at {self.oldest}")
                 part = self.records[offset : offset + self.batch]
                 if part:
                     offset = part[-1].offset + 1
@@ -286,6 +292,30 @@ async def test_a_gateway_that_takes_the_slot_meanwhile_gets_nothing_that_another
     router.ask(1, 600, epoch=2)
     offsets, _ = await router.answer(1)
     assert offsets == plain(router, 600, 700, 0)
+
+
+@pytest.mark.parametrize("router", [5], indirect=True)
+async def test_a_pass_that_finds_its_past_deleted_activates_nothing_and_the_next_one_says_so(router: Router):
+    router.own()
+    router.route(50)
+    router.log.deleted_while_read = 30
+    router.ask(1, 9)
+    await eventually(_has_begun(router, Verdict.REPLAY), "the replay begins")
+    router.ask(2, 40)
+    await router.answer(2)
+    assert not any(isinstance(item, Activated) and item.request == 1 for item in router.told())
+    router.ask(1, 9)
+    await eventually(_has_begun(router, Verdict.EXPIRED), "the cursor has expired")
+
+
+def _has_begun(router: Router, verdict: Verdict) -> Callable[[], Awaitable[bool]]:
+    async def begun() -> bool:
+        for sent in router.publisher.sent:
+            if not sent.future.done():
+                sent.acknowledge()
+        return any(isinstance(item, Began) and (item.request, item.verdict) == (1, verdict) for item in router.told())
+
+    return begun
 
 
 async def test_what_is_not_held_any_more_has_expired_and_the_room_goes_on_live(router: Router):

@@ -185,7 +185,8 @@ class Activation:
             if state.room.channel.value != channel or partition not in state.active or _has_read(record, state):
                 continue
             if partition not in state.recovering:
-                state.recovering[partition] = self._position(channel, partition)
+                # What is before its start was committed, so it had been delivered: also what no room matched, which may be held no longer.
+                state.recovering[partition] = max(self._position(channel, partition), record.offset - 1)
                 self._recovering(channel, partition, 1)
             self._ask(state, now)
 

@@ -194,6 +194,9 @@ class CatchingUp:
         group = self._hear(request, now)
         if group is None or not self._activation.is_live(group.room.id, partition):
             return
+        if group.verdicts.get(partition) in _REFUSALS:
+            # Who waits for the other partitions' answers stays where the cursor is: asked again, this one refuses it again.
+            return
         group.joined.add(partition)
         for catch_up in group.members.values():
             catch_up.had[partition] = max(catch_up.had.get(partition, -1), offset - 1)

@@ -80,7 +80,12 @@ class Positions:
 
     def recover(self, channel: str, partition: int, change: int) -> None:
         """One room more (1) or less (-1) is being asked for again on this partition."""
-        self.source(channel, partition).recovering += change
+        source = self.source(channel, partition)
+        source.recovering += change
+        if not source.recovering and source.progress > source.told:
+            # What was not told meanwhile: nothing may come for long that would have it told.
+            source.told = source.progress
+            self._streams[channel].text = None
 
     def position(self, channel: str, partition: int) -> int:
         return self.source(channel, partition).position

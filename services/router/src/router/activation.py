@@ -35,7 +35,7 @@ def new_recent(first: int) -> Recent:
 
 @dataclass(slots=True, eq=False)
 class Owned:
-    """A partition of ours. `next` is the offset to be routed next, `told` the highest progress told to all.
+    """A partition of ours. `next` is the offset to be routed next, `told` the highest progress that we told to all.
 
     `latest` is there for state channels only.
     """
@@ -95,11 +95,16 @@ class Ownership:
         Returns what was asked of its past meanwhile.
         """
         latest = Latest(start) if source[0] in STATE_CHANNELS else None
-        self._owned[source] = Owned(generation, start, start - 1, self._recent(source, start), latest)
+        # What no room matched may have been committed without being told to anybody: so our start is told as progress too.
+        self._owned[source] = Owned(generation, start, -1, self._recent(source, start), latest)
         metrics.router_takeovers_total.inc()
         metrics.router_partitions.set(len(self._owned))
-        for slot in self._fold.live():
-            self._outgoing.add(slot, self._origin(source), [TookOver(start, dict(self._fold.read))])
+        live = self._fold.live()
+        # Nothing that we route is committed before every slot has this: a room that we had not read yet is asked for again only by who
+        # knows of us, and our successor, which has read it, would begin beyond what it missed.
+        tick = self._commits.begin({}, parts=len(live))
+        for slot in live:
+            self._outgoing.add(slot, self._origin(source), [TookOver(start, dict(self._fold.read))], tick=tick)
         awaited = self._awaited.pop(source, {}).values()
         return [ask for wanted in awaited if (ask := self._answer(source, wanted)) is not None]
 

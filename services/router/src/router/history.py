@@ -24,6 +24,10 @@ _SILENCE_SECONDS = 10.0
 _ASK_SECONDS = 5.0
 
 
+class NoLongerHeld(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """The partition begins beyond what was to be read: it was deleted as too old, perhaps while it was being read."""
+
+
 class SourceLog(Protocol):
     """What source partitions hold. Raises `KafkaError` where the broker is away."""
 
@@ -32,7 +36,10 @@ class SourceLog(Protocol):
         ...
 
     def read(self, source: Source, offset: int) -> AsyncGenerator[tuple[Sequence[Change], int]]:
-        """Updates and removals from an offset on, with the offset that follows. Goes on for ever: to be left by the caller."""
+        """Updates and removals from an offset on, with the offset that follows. Goes on for ever: to be left by the caller.
+
+        Raises `NoLongerHeld` rather than leave out what was deleted; what was compacted away is left out.
+        """
         ...
 
 
@@ -92,13 +99,23 @@ class History:
                 now = asyncio.get_running_loop().time()
                 position = await consumer.position(partition)
                 if position > offset:
-                    yield _changes(source, batch.get(partition, ())), position
+                    records = batch.get(partition, ())
+                    if (records[0].offset if records else position) > offset:
+                        await self._check_held(partition, offset)
+                    yield _changes(source, records), position
                     offset, heard = position, now
                 elif now - heard > _SILENCE_SECONDS:
                     raise KafkaTimeoutError(f"nothing read from {partition} at {offset}")
         finally:
             with contextlib.suppress(KafkaError):
                 await consumer.stop()
+
+    async def _check_held(self, partition: TopicPartition, offset: int) -> None:
+        """A consumer whose offset is gone goes on at the oldest one, without a word."""
+        consumer = await self._asked()
+        oldest = (await consumer.beginning_offsets([partition]))[partition]
+        if oldest > offset:
+            raise NoLongerHeld(f"{partition} begins at {oldest}, beyond {offset}")
 
     async def _asked(self) -> AIOKafkaConsumer:
         """A consumer that reads nothing: on one that does, a question waits for the fetch before it."""

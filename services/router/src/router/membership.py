@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from aiokafka import ConsumerRebalanceListener
 
@@ -49,6 +49,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def leave(self) -> None:
         """Others may have the partitions at once. What a broker in the middle of a rebalance delays is given up."""
         await end_within(_LEAVE_SECONDS, "leaving the group", self.consumer.stop())
+
+    async def confirm(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Commit where we are to begin: the group takes that of its members only. Raises `KafkaError` when we are none any more."""
+        if starts:
+            await self.consumer.commit(dict(starts))
 
     def hold(self) -> None:
         """Bring no records of the assigned partitions until they are taken over, once more."""

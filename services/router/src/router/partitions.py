@@ -204,6 +204,9 @@ class Partitions:
         await self._interest.catch_up()
         await self._interest.ensure_streams(self._producer, self._renewed)
         self._renewed = ()
+        if assigned is self._group.assigned:
+            # Who was stalled on the way here, and has lost the partitions, has drawn a number above their owner's: nobody may hear it.
+            await self._group.confirm(starts)
         if assigned is not self._group.assigned or self._failure is not None:
             return
         asks: list[tuple[Source, Ask]] = []

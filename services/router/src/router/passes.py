@@ -4,7 +4,7 @@ A pass tells each ask what the partition gives for it (`Began`), then the update
 without an await in between, `Activated`: so nothing is missing between the two, and nothing comes twice.
 
 The items of a pass are no part of a tick: what is committed does not depend on them. A pass that ends early, as the partition is ours
-no more, leaves its asks unanswered; their gateway asks again.
+no more, or as what it was to read was deleted meanwhile, leaves its asks unanswered; their gateway asks again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
 from common.logs import describe, get_logger
 from router.activation import Owned, Ownership
-from router.history import SourceLog
+from router.history import NoLongerHeld, SourceLog
 from router.jobs import Jobs
 from router.outgoing import Outgoing
 from router.recent import Entry
@@ -165,7 +165,11 @@ class Passes:
         recent, position = target.owned.recent, matching.first
         while position is not None:
             if position < recent.first:
-                position = await self._read(target, matching, position)
+                try:
+                    position = await self._read(target, matching, position)
+                except NoLongerHeld as error:
+                    log.info("replay_given_up", source=target.source, **describe(error))
+                    return
                 continue
             entries = recent.after(position - 1, _CHUNK)
             self._tell(target, matching, entries)
@@ -179,7 +183,7 @@ class Passes:
     async def _read(self, target: Target, matching: Matching, position: int) -> int:
         """Send what Kafka holds from `position` on, until the ring has what follows. Returns where that is.
 
-        What was read is kept in the ring as far as there is room: who comes a little later need not read it once more.
+        What was read is kept in the ring as far as there is room: who comes a little later need not read it once more. Raises `NoLongerHeld`.
         """
         recent, backoff = target.owned.recent, Backoff()
         read = recent.begun_at(position)
@@ -196,6 +200,8 @@ class Passes:
                         position = upto
                         if position < following or position >= recent.first:
                             break
+            except NoLongerHeld:
+                raise
             except KafkaError as error:
                 log.warning("replay_waits", source=target.source, **describe(error))
                 await asyncio.sleep(backoff.next())
