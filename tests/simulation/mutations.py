@@ -1,71 +1,119 @@
-"""The product's parts with one rule taken away each: what the simulation must find."""
+"""One rule taken away from the product's own parts: what the simulation must find."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from gateway.activation import Activation
 from gateway.catching import CatchingUp
-from gateway.positions import Positions, Source
+from gateway.positions import Positions
+from router.commits import Commits
+from router.interest_log import STREAMS, InterestLog
+from router.latest import Latest
+from router.passes import Passes
+
+Method = Callable[..., Any]
 
 
-class RepeatsSentAgain(Positions):
-    def advance(self, channel: str, source: Source, offset: int) -> bool:
-        super().advance(channel, source, offset)
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`change` makes of a method the wrong one."""
+
+    part: type[Any]
+    method: str
+    change: Callable[[Method], Method]
+
+
+@contextlib.contextmanager
+def mutated(mutation: Mutation) -> Iterator[None]:
+    original = getattr(mutation.part, mutation.method)
+    setattr(mutation.part, mutation.method, wraps(original)(mutation.change(original)))
+    try:
+        yield
+    finally:
+        setattr(mutation.part, mutation.method, original)
+
+
+def _commit_before_the_acknowledgement(begin: Method) -> Method:
+    return lambda self, offsets, *, parts: begin(self, offsets, parts=0)
+
+
+def _activate_without_the_past(_replay: Method) -> Method:
+    async def replay(self: Any, target: Any, _matching: Any, asks: Any) -> None:
+        for ask in asks:
+            self._activate(target, ask)
+
+    return replay
+
+
+def _own_before_interest_is_read(catch_up: Method) -> Method:
+    async def at_once(self: Any) -> None:
+        if not set(STREAMS) <= set(self.fold.streams):
+            await catch_up(self)
+
+    return at_once
+
+
+def _take_repeats_for_new(advance: Method) -> Method:
+    def always_new(self: Any, channel: str, source: Any, offset: int) -> bool:
+        advance(self, channel, source, offset)
         return True
 
-
-class CursorAhead(Positions):
-    """Heartbeats tell the progress also while a room is being recovered."""
-
-    def recover(self, channel: str, partition: int, change: int) -> None: ...
+    return always_new
 
 
-class LevelTooSoon(Positions):
-    """Who catches up is done although the present owner still repeats."""
+def _hear_former_owners(accept: Method) -> Method:
+    def any_generation(self: Any, channel: str, partition: int, generation: int, epoch: str) -> Any:
+        latest = self.source(channel, partition).generation
+        return accept(self, channel, partition, max(generation, latest), epoch)
 
-    def is_level(self, channel: str) -> bool:
-        return True
-
-
-class NotAskedAgain(Activation):
-    """Rooms that the new owner has not read are not asked for again."""
-
-    def took_over(self, *_args: Any, **_options: Any) -> None: ...
+    return any_generation
 
 
-class AnyRequest(Activation):
-    """An activation of an earlier request is taken for the present one."""
+def _do_nothing(_original: Method) -> Method:
+    return lambda *_args, **_options: None
 
-    def activated(self, room_id: Any, partition: int, request: int) -> None:
+
+def _take_any_request(activated: Method) -> Method:
+    def whatever(self: Any, room_id: Any, partition: int, request: int) -> None:
         state = self._rooms.get(room_id)
-        super().activated(room_id, partition, state.request if state is not None else request)
+        activated(self, room_id, partition, state.request if state is not None else request)
+
+    return whatever
 
 
-class OwnOffsetsForgotten(CatchingUp):
-    """Replays are not filtered by what a connection had."""
+def _say_yes(_original: Method) -> Method:
+    return lambda *_args, **_options: True
 
-    def replayed(self, item: Any, partition: int, *, now: float) -> Any:
+
+def _forget_what_each_had(replayed: Method) -> Method:
+    def forgetful(self: Any, item: Any, partition: int, *, now: float) -> Any:
         for group in self._asked.values():
             for catch_up in group.members.values():
                 catch_up.had[partition] = -1
-        return super().replayed(item, partition, now=now)
+        return replayed(self, item, partition, now=now)
+
+    return forgetful
 
 
-ROUTER = ("early-commit",)
-GATEWAY: dict[str, type[Any]] = {
-    "repeats-sent-again": RepeatsSentAgain,
-    "cursor-ahead": CursorAhead,
-    "level-too-soon": LevelTooSoon,
-    "not-asked-again": NotAskedAgain,
-    "any-request": AnyRequest,
-    "own-offsets-forgotten": OwnOffsetsForgotten,
+def _lose_removals(route: Method) -> Method:
+    return lambda self, entries, _removals, upto: route(self, entries, (), upto)
+
+
+MUTATIONS = {
+    "a commit before the acknowledgement": Mutation(Commits, "begin", _commit_before_the_acknowledgement),
+    "an activation without catch-up": Mutation(Passes, "_replay", _activate_without_the_past),
+    "a partition owned before interest is read": Mutation(InterestLog, "catch_up", _own_before_interest_is_read),
+    "a repeat not dropped": Mutation(Positions, "advance", _take_repeats_for_new),
+    "a stalled owner not fenced": Mutation(Positions, "accept", _hear_former_owners),
+    "rooms not asked for again at a takeover": Mutation(Activation, "took_over", _do_nothing),
+    "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing),
+    "an activation of an older request taken": Mutation(Activation, "activated", _take_any_request),
+    "caught up while the owner still repeats": Mutation(Positions, "is_level", _say_yes),
+    "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
+    "a removal not taken from the last values": Mutation(Latest, "route", _lose_removals),
 }
-DELIVERIES = ("no-generation",)
-ALL = (*ROUTER, *GATEWAY, *DELIVERIES)
-
-
-def part(mutation: str, base: type[Any]) -> type[Any]:
-    """The part to use for `base`."""
-    found = GATEWAY.get(mutation)
-    return found if found is not None and issubclass(found, base) else base
