@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from common.backoff import Backoff
 from gateway.activation import Activation
 from gateway.catching import CatchingUp
 from gateway.positions import Positions
@@ -104,6 +105,16 @@ def _lose_removals(route: Method) -> Method:
     return lambda self, entries, _removals, upto: route(self, entries, (), upto)
 
 
+def _without_jitter(_next: Method) -> Method:
+    def whole(self: Any) -> float:
+        self._failures += 1
+        return min(self.most, self.first * 2.0 ** (self._failures - 1))
+
+    return whole
+
+
+STEADY = Mutation(Backoff, "next", _without_jitter)
+"""No rule: it lets a seed repeat its history."""
 MUTATIONS = {
     "a commit before the acknowledgement": Mutation(Commits, "begin", _commit_before_the_acknowledgement),
     "an activation without catch-up": Mutation(Passes, "_replay", _activate_without_the_past),

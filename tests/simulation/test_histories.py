@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.simulation.mutations import MUTATIONS, mutated
+from tests.simulation.mutations import MUTATIONS, STEADY, mutated
 from tests.simulation.truth import Failure
 from tests.simulation.world import FAULTS, STEPS, World
 
@@ -28,7 +28,8 @@ MOST_HISTORIES = 400
 def quiet() -> Iterator[None]:
     """Processes that die and stall by the hundred have much to say, which takes longer than all else."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
+    with mutated(STEADY):
+        yield
     structlog.reset_defaults()
 
 

@@ -25,7 +25,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     def __init__(self, kafka: Kafka, settings: RouterSettings, *, held: Assigned, revoked: Revoked) -> None:
         self._held = held
         self._revoked = revoked
-        self.assigned: frozenset[TopicPartition] = frozenset()
+        self.assigned: tuple[TopicPartition, ...] = ()
+        """In order, so that they are taken over in an order that can be repeated."""
         self.taking = False
         """Whether the assigned partitions are held back until `resume`."""
         self.consumer: AIOKafkaConsumer = kafka.consumer(
@@ -70,10 +71,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     # The group's calls ------------------------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        self.assigned, self.taking = frozenset(), False
+        self.assigned, self.taking = (), False
         await self._revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Not taken over here: that waits for others, and the group's heartbeats would wait as well."""
-        self.assigned = frozenset(assigned)
+        self.assigned = tuple(sorted(assigned))
         self.hold()
