@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -13,8 +13,6 @@ from gateway.activation import Activation
 from gateway.catching import CatchingUp
 from gateway.positions import Positions
 from router.commits import Commits
-from router.interest_log import STREAMS, InterestLog
-from router.latest import Latest
 from router.passes import Passes
 
 Method = Callable[..., Any]
@@ -22,11 +20,12 @@ Method = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`change` makes of a method the wrong one."""
+    """`change` makes of a method the wrong one. `faults`: those by which it shows, where any will not do (`tests.simulation.world`)."""
 
     part: type[Any]
     method: str
     change: Callable[[Method], Method]
+    faults: Mapping[str, int] | None = None
 
 
 @contextlib.contextmanager
@@ -49,14 +48,6 @@ def _activate_without_the_past(_replay: Method) -> Method:
             self._activate(target, ask)
 
     return replay
-
-
-def _own_before_interest_is_read(catch_up: Method) -> Method:
-    async def at_once(self: Any) -> None:
-        if not set(STREAMS) <= set(self.fold.streams):
-            await catch_up(self)
-
-    return at_once
 
 
 def _take_repeats_for_new(advance: Method) -> Method:
@@ -87,10 +78,6 @@ def _take_any_request(activated: Method) -> Method:
     return whatever
 
 
-def _say_yes(_original: Method) -> Method:
-    return lambda *_args, **_options: True
-
-
 def _forget_what_each_had(replayed: Method) -> Method:
     def forgetful(self: Any, item: Any, partition: int, *, now: float) -> Any:
         for group in self._asked.values():
@@ -101,30 +88,23 @@ def _forget_what_each_had(replayed: Method) -> Method:
     return forgetful
 
 
-def _lose_removals(route: Method) -> Method:
-    return lambda self, entries, _removals, upto: route(self, entries, (), upto)
-
-
 def _without_jitter(_next: Method) -> Method:
     def whole(self: Any) -> float:
         self._failures += 1
-        return min(self.most, self.first * 2.0 ** (self._failures - 1))
+        return float(min(self.most, self.first * 2.0 ** (self._failures - 1)))
 
     return whole
 
 
+_STALLS = {"stall_router": 4, "go_on": 4, "disconnect": 1, "unsubscribe": 3, "subscribe": 4}
 STEADY = Mutation(Backoff, "next", _without_jitter)
 """No rule: it lets a seed repeat its history."""
 MUTATIONS = {
     "a commit before the acknowledgement": Mutation(Commits, "begin", _commit_before_the_acknowledgement),
     "an activation without catch-up": Mutation(Passes, "_replay", _activate_without_the_past),
-    "a partition owned before interest is read": Mutation(InterestLog, "catch_up", _own_before_interest_is_read),
     "a repeat not dropped": Mutation(Positions, "advance", _take_repeats_for_new),
-    "a stalled owner not fenced": Mutation(Positions, "accept", _hear_former_owners),
-    "rooms not asked for again at a takeover": Mutation(Activation, "took_over", _do_nothing),
-    "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing),
+    "a stalled owner not fenced": Mutation(Positions, "accept", _hear_former_owners, _STALLS),
+    "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing, _STALLS),
     "an activation of an older request taken": Mutation(Activation, "activated", _take_any_request),
-    "caught up while the owner still repeats": Mutation(Positions, "is_level", _say_yes),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
-    "a removal not taken from the last values": Mutation(Latest, "route", _lose_removals),
 }

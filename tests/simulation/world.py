@@ -64,14 +64,15 @@ _QUIET_ROUNDS = 400
 
 
 class World:
-    """`chance` decides everything. `faults`: how often each comes, relative to the other steps, in a history that has it."""
+    """`chance` decides everything. `faults`: how often each comes, relative to the other steps; some of them all if not given."""
 
-    def __init__(self, chance: random.Random, faults: Mapping[str, int] = FAULTS) -> None:
+    def __init__(self, chance: random.Random, faults: Mapping[str, int] | None = None) -> None:
         self.chance = chance
         self.happened: Counter[str] = Counter()
         self._acknowledges = chance.choice((0.1, 0.7))
-        some = {name: weight * chance.choice((0, 0, 1, 2)) for name, weight in faults.items()}
-        self._names, self._weights = [*STEPS, *some], [*STEPS.values(), *some.values()]
+        if faults is None:
+            faults = {name: weight * chance.choice((0, 0, 1, 2)) for name, weight in FAULTS.items()}
+        self._names, self._weights = [*STEPS, *faults], [*STEPS.values(), *faults.values()]
         self.clock = ManualClock()
         self.truth = Truth()
         topics = {_TOPICS.updates(Channel(name)): count for name, count in PARTITIONS.items()}

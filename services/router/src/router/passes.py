@@ -183,7 +183,8 @@ class Passes:
     async def _read(self, target: Target, matching: Matching, position: int) -> int:
         """Send what Kafka holds from `position` on, until the ring has what follows. Returns where that is.
 
-        What was read is kept in the ring as far as there is room: who comes a little later need not read it once more. Raises `NoLongerHeld`.
+        What was read is kept in the ring as far as there is room: who comes a little later need not read it
+        once more. Raises `NoLongerHeld`.
         """
         recent, backoff = target.owned.recent, Backoff()
         read = recent.begun_at(position)
