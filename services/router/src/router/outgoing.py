@@ -70,12 +70,12 @@ class Outgoing:
         self._bytes = 0
         self._moved.set()
 
-    def add(self, slot: Slot, origin: Origin, items: Sequence[Item]) -> None:
-        """Put items at the end of a slot's lane."""
-        self.add_encoded(slot, origin, [encode_item(item) for item in items])
+    def add(self, slot: Slot, origin: Origin, items: Sequence[Item], *, tick: Tick | None = None) -> None:
+        """Put items at the end of a slot's lane; `acknowledged(tick)` is called when all of them are through."""
+        self.add_encoded(slot, origin, [encode_item(item) for item in items], tick=tick)
 
     def add_encoded(self, slot: Slot, origin: Origin, items: list[EncodedItem], *, tick: Tick | None = None) -> None:
-        """Put items at the end of a slot's lane; `acknowledged(tick)` is called when all of them are through."""
+        """The same of items that are encoded already."""
         lane = self._lanes.get(slot)
         if lane is None:
             lane = self._lanes[slot] = Lane()
