@@ -9,13 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.simulation.mutations import MUTATIONS, STEADY, mutated
 from tests.simulation.truth import Failure
-from tests.simulation.world import FAULTS, STEPS, World
+from tests.simulation.world import World
 
 LENGTH = 400
 HISTORIES = 260
@@ -59,36 +56,3 @@ def test_taking_a_rule_away_is_found(name):
     with mutated(mutation):
         seeds = itertools.takewhile(lambda seed: outcome(seed, mutation.faults) is None, range(MOST_HISTORIES))
         assert sum(1 for _ in seeds) < MOST_HISTORIES
-
-
-class Histories(RuleBasedStateMachine):
-    """The same steps, chosen by hypothesis, which makes what it finds as short as it can."""
-
-    @initialize(chance=st.randoms(use_true_random=False))
-    def begin(self, chance: random.Random) -> None:
-        self.world = World(chance, dict.fromkeys(FAULTS, 0))
-
-    @rule(name=st.sampled_from([*STEPS, *STEPS, *FAULTS]), times=st.integers(1, 4))
-    def step(self, name: str, times: int) -> None:
-        for _ in range(times):
-            self.world.step(name)
-
-    def teardown(self) -> None:
-        if hasattr(self, "world"):
-            try:
-                self.world.end()
-            finally:
-                self.world.close()
-
-
-def test_the_shortest_history_in_which_something_goes_wrong_is_none():
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=25,
-            stateful_step_count=60,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
