@@ -169,3 +169,16 @@ async def test_a_fetch_that_waits_to_be_tried_again_does_not_cancel_who_stops_it
         for _ in range(steps):
             await asyncio.sleep(0)
         await consumer.stop()
+
+
+async def test_commits_of_a_group_are_told_and_none_where_there_are_none(settings: CommonSettings) -> None:
+    kafka = Kafka(settings, client="test")
+    topic = f"{settings.topic_prefix}commits"
+    await kafka.ensure_topics([TopicSpec(topic, 2)])
+    known, unknown = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    consumer = kafka.consumer(group_id=f"{settings.topic_prefix}group")
+    await consumer.start()
+    consumer.assign([known])
+    await consumer.commit({known: 0})
+    await consumer.stop()
+    assert await kafka.committed(f"{settings.topic_prefix}group", [known, unknown]) == {known: 0, unknown: None}

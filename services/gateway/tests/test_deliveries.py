@@ -81,3 +81,14 @@ async def test_a_delivery_under_a_newer_epoch_ends_the_reading(world):
         await reading
     assert world.member.got == ["0"]
     await consumer.stop()
+
+
+async def test_deliveries_that_are_not_there_any_more_end_the_reading(world, servers):
+    if servers.kind == "embedded":
+        pytest.skip("the embedded broker has nothing to say to a fetch beyond the end")
+    consumer = await world.reader.open(LEASE)
+    (partition,) = consumer.assignment()
+    consumer.seek(partition, 1_000_000)
+    async with asyncio.timeout(10):
+        await world.reader.run(consumer, LEASE)
+    await consumer.stop()

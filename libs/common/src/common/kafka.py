@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -99,6 +99,22 @@ class Kafka:
             return made
         finally:
             await admin.close()
+
+    async def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """What the group has committed of each, `None` for nothing. Raises `KafkaError` also when the broker cannot say yet.
+
+        A consumer's own `committed()` takes a coordinator that is still loading the group, as after a restart, for one that knows of
+        nothing: aiokafka (0.14) does not look at the error code of the whole answer. Such an answer names no partitions.
+        """
+        admin = AIOKafkaAdminClient(**self.options())
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+        finally:
+            await admin.close()
+        if not found.keys() >= set(partitions):
+            raise KafkaError(f"the committed offsets of group {group} are not to be had yet")
+        return {each: None if found[each].offset < 0 else int(found[each].offset) for each in partitions}
 
     async def _create(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> frozenset[str]:
         present = set(await admin.list_topics())

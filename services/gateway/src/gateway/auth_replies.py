@@ -18,7 +18,7 @@ class RepliesReader:
 
     async def open(self, lease: Lease) -> AIOKafkaConsumer:
         """A consumer that stands at the slot's end. Raises `KafkaError`."""
-        return await open_at_end(self._kafka, self._topic, lease.slot)
+        return await open_at_end(self._kafka.consumer(), self._topic, lease.slot)
 
     async def run(self, consumer: AIOKafkaConsumer) -> None:
         """Hand decisions to who asked, until cancelled."""

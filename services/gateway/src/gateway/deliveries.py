@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+from aiokafka.errors import OffsetOutOfRangeError
 
 from common import metrics
 from common.clock import Clock
@@ -21,6 +24,10 @@ FLUSH_EVERY_FRAMES = 20_000
 """Frames that may be appended before they are written and the event loop has its turn: about 5 ms of work."""
 
 
+class Gap(DefistreamError):
+    """Deliveries that were not read are not there any more: what connections missed they can only get by their cursors."""
+
+
 class Fenced(DefistreamError):
     """The slot is leased under a newer epoch."""
 
@@ -34,20 +41,33 @@ class DeliveriesReader:
 
     async def open(self, lease: Lease) -> AIOKafkaConsumer:
         """A consumer that stands at the slot's end: what came before is for whoever had the slot. Raises `KafkaError`."""
-        return await open_at_end(self._kafka, self._topic, lease.slot)
+        # Never on from somewhere else by itself: that would be a silent gap.
+        return await open_at_end(self._kafka.consumer(auto_offset_reset="none"), self._topic, lease.slot)
 
     async def run(self, consumer: AIOKafkaConsumer, lease: Lease) -> None:
-        """Deliver until cancelled, or until a delivery names a newer epoch of the slot: then it is another gateway's."""
+        """Deliver until cancelled; or until a delivery names a newer epoch of the slot, as it is another gateway's then, or the
+        broker does not have what comes next, be it that this gateway stood still for longer than deliveries are kept.
+        """
         while True:
             try:
-                for record in await poll(consumer, "deliveries"):
+                for record in await self._poll(consumer):
                     if record.value is not None:
                         await self._take(record.value, lease)
+            except Gap:
+                log.warning("deliveries_lost", slot=lease.slot)
+                return
             except Fenced:
                 log.warning("slot_fenced", slot=lease.slot, epoch=lease.epoch)
                 return
             finally:
                 self._hub.flush()
+
+    @staticmethod
+    async def _poll(consumer: AIOKafkaConsumer) -> list[Any]:
+        try:
+            return await poll(consumer, "deliveries")
+        except OffsetOutOfRangeError as error:
+            raise Gap(str(error)) from error
 
     async def _take(self, value: bytes, lease: Lease) -> None:
         try:
@@ -76,9 +96,8 @@ class DeliveriesReader:
                 metrics.gateway_delivery_seconds.observe(max(0.0, (now_ms - newest.produced_at) / 1000))
 
 
-async def open_at_end(kafka: Kafka, topic: str, partition: int) -> AIOKafkaConsumer:
-    """A started consumer of one partition that stands at its end. Raises `KafkaError`."""
-    consumer = kafka.consumer()
+async def open_at_end(consumer: AIOKafkaConsumer, topic: str, partition: int) -> AIOKafkaConsumer:
+    """The consumer, started, with one partition and at its end. Raises `KafkaError`."""
     try:
         await consumer.start()
         assigned = TopicPartition(topic, partition)

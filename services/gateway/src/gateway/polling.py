@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from aiokafka.errors import OffsetOutOfRangeError
+
 from common.kafka import AIOKafkaConsumer, KafkaError
 from common.logs import describe, get_logger
 
@@ -21,9 +23,11 @@ async def fetch(consumer: AIOKafkaConsumer) -> list[Any]:
 
 
 async def poll(consumer: AIOKafkaConsumer, what: str) -> list[Any]:
-    """The same for a loop: a failure is logged and brings none."""
+    """The same for a loop: a failure is logged and brings none. Raises `OffsetOutOfRangeError` where the consumer resets no offsets."""
     try:
         return await fetch(consumer)
+    except OffsetOutOfRangeError:
+        raise
     except KafkaError as error:
         log.warning("records_not_read", what=what, **describe(error))
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -99,7 +99,7 @@ class Tenancy:
         log.info("ready", slot=lease.slot, epoch=lease.epoch)
 
     async def _lose(self, lease: Lease) -> None:
-        """Another gateway has the slot: what is delivered there is no longer ours."""
+        """Another gateway has the slot, or deliveries were lost: nobody here may go on as if nothing had been missed."""
         self.readiness.missing("slot", "the slot was lost")
         log.warning("slot_left", slot=lease.slot, connections=len(self.connections))
         for tenant in self.tenants:

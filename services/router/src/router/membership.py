@@ -29,8 +29,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """In order, so that they are taken over in an order that can be repeated."""
         self.taking = False
         """Whether the assigned partitions are held back until `resume`."""
+        self.name = f"{settings.topic_prefix}router"
         self.consumer: AIOKafkaConsumer = kafka.consumer(
-            group_id=f"{settings.topic_prefix}router",
+            group_id=self.name,
             auto_offset_reset="earliest",
             session_timeout_ms=round(settings.router_session_timeout.total_seconds() * 1000),
             heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),

@@ -199,7 +199,12 @@ class Partitions:
     async def _take_over(self) -> None:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
         assigned = self._group.assigned
-        starts = await starting_offsets(self._group.consumer, assigned, self._past.end_of)
+        starts = await starting_offsets(
+            self._group.consumer,
+            assigned,
+            committed_of=partial(self._kafka.committed, self._group.name),
+            end_of=self._past.end_of,
+        )
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
         await self._interest.ensure_streams(self._producer, self._renewed)

@@ -10,14 +10,16 @@ from common.logs import get_logger
 
 log = get_logger("takeover")
 
+CommittedOf = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int | None]]]
 EndOf = Callable[[TopicPartition, int], Awaitable[int]]
 
 
 async def starting_offsets(
-    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], end_of: EndOf
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], *, committed_of: CommittedOf, end_of: EndOf
 ) -> Mapping[TopicPartition, int]:
     """The committed offset of each, where there is one; a first start is committed at once. Raises `KafkaError`.
 
+    `committed_of` is asked about those of which the consumer knows of no commit: that would be a loss if it was wrong (`common.kafka`).
     `end_of(partition, least)` looks closely where a partition ends: what a broker says when asked may be too low (`router.history`).
 
     Without a committed offset the group is new: no room can have been activated on the partition, so nobody misses what is in it already,
@@ -26,13 +28,15 @@ async def starting_offsets(
     tps = list(partitions)
     if not tps:
         return {}
-    committed = await asyncio.gather(*map(consumer.committed, tps))
+    committed = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+    if none := [tp for tp, offset in committed.items() if offset is None]:
+        committed |= await committed_of(none)
     begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
-    for tp, offset in zip(tps, committed, strict=True):
+    for tp, offset in committed.items():
         if offset is not None and offset > ends[tp]:
             ends[tp] = await end_of(tp, ends[tp])
-    starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in zip(tps, committed, strict=True)}
-    first = {tp: starts[tp] for tp, offset in zip(tps, committed, strict=True) if offset is None}
+    starts = {tp: _start(tp, offset, begins[tp], ends[tp]) for tp, offset in committed.items()}
+    first = {tp: starts[tp] for tp, offset in committed.items() if offset is None}
     if first:
         await consumer.commit(first)
     return starts
