@@ -25,9 +25,9 @@ _MEASURES = (
     ("missing or repeated", "updates", 0.0),
     ("reads of Kafka a partition", "reads", MOST_READS),
     ("passes a partition", "passes", None),
-    ("gateway's share of a core", "core", None),
-    ("router's share of a core", "core", None),
-    ("reader's share of a core", "core", None),
+    ("gateway's CPU", "s", None),
+    ("router's CPU", "s", None),
+    ("reader's CPU", "s", None),
 )
 
 
@@ -104,7 +104,7 @@ async def _resume(system: BenchSystem, sockets: int, missed: int, cursor: str, *
         "missing or repeated": abs(expected - got["updates"]),
         "reads of Kafka a partition": (more_reads - reads) / partitions,
         "passes a partition": (more_passes - passes) / partitions,
-        **{f"{name}'s share of a core": share for name, share in taken.items()},
+        **{f"{name}'s CPU": share * came["seconds"] for name, share in taken.items()},
     }
 
 

@@ -28,7 +28,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Interest:
-    """One subscription. `early`: updates that may be live ones of another room, by place; only while it replays."""
+    """One subscription. `early`: updates that may be live ones of another room, by partition and offset; only while it replays."""
 
     number: int
     channel: str
@@ -38,7 +38,7 @@ class Interest:
     state: State = State.WAITING
     room: str | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    early: dict[tuple[int, int], Update] = field(default_factory=dict)
+    early: dict[int, dict[int, Update]] = field(default_factory=dict)
     spared: bool = False
     """Whether it may have been spared updates: of those that it lacks, what is older than what it had is superseded."""
 
@@ -59,10 +59,23 @@ class Interest:
             self.position.settle()
             self.spared = False
 
-    def pass_early(self, partition: int, offset: int | None = None) -> list[tuple[tuple[int, int], Update]]:
-        """Take out the early ones of a partition, those below `offset` where it is given, in order."""
-        places = [one for one in self.early if one[0] == partition and (offset is None or one[1] < offset)]
-        return [(place, self.early.pop(place)) for place in sorted(places)]
+    def hold_early(self, partition: int, offset: int, update: Update) -> None:
+        here = self.early.setdefault(partition, {})
+        comes_late = bool(here) and offset < next(reversed(here))
+        here[offset] = update
+        if comes_late:
+            self.early[partition] = dict(sorted(here.items()))
+
+    def pass_early(self, partition: int, offset: int | None = None) -> list[tuple[int, Update]]:
+        """Take out the early ones of a partition, up to `offset` where it is given, in order."""
+        here = self.early.get(partition, {})
+        passed = []
+        while here and (offset is None or next(iter(here)) <= offset):
+            first = next(iter(here))
+            passed.append((first, here.pop(first)))
+        if not here:
+            self.early.pop(partition, None)
+        return passed
 
 
 class Interests:

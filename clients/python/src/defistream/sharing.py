@@ -72,7 +72,7 @@ class Sharing:
         is_early = bool(effects) or strays
         for one in matching:
             if one.state is State.REPLAYING and is_early:
-                one.early[place] = update
+                one.hold_early(*place, update)
             elif one.state is State.REPLAYING:
                 effects += _in_place(one, place, update)
         return tuple(effects)
@@ -81,8 +81,8 @@ class Sharing:
 def release(interest: Interest) -> Effects:
     """A replay has ended: what was early and did not come again was live."""
     effects: list[Deliver] = []
-    for partition in {partition for partition, _ in interest.early}:
-        effects += _take(interest, interest.pass_early(partition))
+    for partition in tuple(interest.early):
+        effects += _take(interest, partition, interest.pass_early(partition))
     return tuple(effects)
 
 
@@ -93,13 +93,13 @@ def _is_new(interest: Interest, place: tuple[int, int]) -> bool:
 
 def _in_place(interest: Interest, place: tuple[int, int], update: Update) -> list[Deliver]:
     """An update of the replay, or a live one of this room alone; early ones below it do not come again."""
-    interest.early.pop(place, None)
-    return _take(interest, [*interest.pass_early(*place), (place, update)])
+    partition, offset = place
+    return _take(interest, partition, [*interest.pass_early(partition, offset), (offset, update)])
 
 
-def _take(interest: Interest, updates: Sequence[tuple[tuple[int, int], Update]]) -> list[Deliver]:
+def _take(interest: Interest, partition: int, updates: Sequence[tuple[int, Update]]) -> list[Deliver]:
     return [
         Deliver(interest.number, update, None)
-        for place, update in updates
-        if interest.position.take(*place, moves=False)
+        for offset, update in updates
+        if interest.position.take(partition, offset, moves=False)
     ]
