@@ -90,8 +90,9 @@ def test_narrow_intervals_elsewhere_are_not_looked_at():
     for number in range(5000):
         bounds.add(held, record(number, (float(number), number + 0.5)))
     [blocks] = held.values()
-    looked = [last - first for _, first, last in bounds._ranges(blocks, 2500.0 - 4, 2500.0)]
-    assert sum(looked) <= 5
+    kind, _ = bounds.kind_of(record(0, (0.0, 0.5)))
+    keys = [key for block in blocks for key in block.keys]
+    assert sum(2500.25 - bounds._reach(kind) <= key <= 2500.25 for key in keys) <= 5
     assert found(held, 2500.25) == {(0, b"\xa70002500")}
 
 

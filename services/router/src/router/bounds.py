@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from math import frexp, inf, isinf, ldexp
 from typing import NamedTuple
 
@@ -125,24 +126,20 @@ def _between(blocks: list[Block], most: float, found: Found) -> None:
 
 def _holding(blocks: list[Block], value: float, reach: float, found: Found) -> None:
     """Those with keys up to `value` whose intervals reach up to it."""
-    for block, first, last in _ranges(blocks, value - reach, value):
-        highs, slots, rooms, width = block.highs, block.slots, block.rooms, block.width
-        for at in range(first, last):
-            if highs[at] >= value:
-                found[slots[at]].append(rooms[at * width : (at + 1) * width])
-
-
-def _ranges(blocks: list[Block], low: float, high: float) -> Iterator[tuple[Block, int, int]]:
-    """Parts of blocks with keys from `low` to `high`, none of them empty."""
-    start = max(0, bisect_left(blocks, low, key=_first) - 1) if len(blocks) > 1 else 0
-    for number in range(start, len(blocks)):
-        block = blocks[number]
-        last = bisect_right(block.keys, high)
-        if last == 0:
+    for block in blocks if len(blocks) == 1 else _from(blocks, value - reach):
+        last = bisect_right(block.keys, value)
+        if not last:
             return
-        first = bisect_left(block.keys, low, hi=last)
-        if first < last:
-            yield block, first, last
+        first = bisect_left(block.keys, value - reach, 0, last)
+        for at, high in enumerate(block.highs[first:last], start=first):
+            if high >= value:
+                width = block.width
+                found[block.slots[at]].append(block.rooms[at * width : (at + 1) * width])
+
+
+def _from(blocks: list[Block], low: float) -> Iterator[Block]:
+    """Blocks that may have keys from `low` on."""
+    return islice(blocks, max(0, bisect_left(blocks, low, key=_first) - 1), None)
 
 
 def _reach(exponent: int) -> float:
@@ -152,7 +149,10 @@ def _reach(exponent: int) -> float:
 
 def _find(blocks: list[Block], key: float, record: Record) -> tuple[Block, int]:
     width = len(record.room)
-    for block, first, last in _ranges(blocks, key, key):
+    for block in _from(blocks, key):
+        first, last = bisect_left(block.keys, key), bisect_right(block.keys, key)
+        if not last:
+            break
         at = block.rooms.find(record.room, first * width, last * width)
         while at >= 0:
             if block.slots[at // width] == record.slot:
