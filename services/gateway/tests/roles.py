@@ -18,7 +18,9 @@ from common.identifiers import RoomId
 from common.rooms import Room, room_of
 from gateway.activation import Activation, Waiting
 from gateway.catching import CatchingUp
+from gateway.fan_out import HubRoom
 from gateway.hub import Hub
+from gateway.members import NONE_WAIT, Frames
 from gateway.outbox import Entity
 from gateway.positions import Positions
 
@@ -98,18 +100,26 @@ class RecordingMember:
     """A connection that keeps the frames it was to write, one list a write."""
 
     def __init__(self, user: str | None = None) -> None:
-        self.frames: list[bytes] = []
+        self.frames = NONE_WAIT
+        self.home: HubRoom | None = None
+        self.rooms = 0
         self.catching_up = 0
         self.writes: list[list[bytes]] = []
+        self.joined: list[bytes] = []
         self._user = user
 
     @property
     def user(self) -> str | None:
         return self._user
 
-    def flush(self, _entities: Mapping[int, Entity]) -> None:
-        self.writes.append(list(self.frames))
-        self.frames.clear()
+    def flush(self, entities: Mapping[int, Entity]) -> None:
+        frames, self.frames = self.frames, NONE_WAIT
+        self.send(b"".join(frames), frames, entities)
+
+    def send(self, joined: bytes, frames: Frames, _entities: Mapping[int, Entity]) -> None:
+        assert joined == b"".join(frames)
+        self.joined.append(joined)
+        self.writes.append(list(frames))
 
     @property
     def got(self) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from common.clock import ManualClock
 from common.deliveries import VERSION, Activated, Delivery, Item, OperatorMessage, Progress, Routed, Segment, TookOver
 from common.rooms import Room
+from gateway.members import Frames
 from gateway.outbox import Entity
 from gateway.positions import Positions
 from services.gateway.tests.roles import (
@@ -289,9 +290,8 @@ class Writer(RecordingMember):
         super().__init__()
         self.spared: list[tuple[bytes, bool]] = []
 
-    def flush(self, entities: Mapping[int, Entity]) -> None:
-        self.spared += [(frame[2:], id(frame) in entities) for frame in self.frames]
-        self.frames.clear()
+    def send(self, _joined: bytes, frames: Frames, entities: Mapping[int, Entity]) -> None:
+        self.spared += [(frame[2:], id(frame) in entities) for frame in frames]
 
 
 def test_only_updates_of_state_channels_with_a_key_may_be_conflated(world):
@@ -316,6 +316,7 @@ def test_frames_written_in_the_middle_of_a_tick_lend_their_identity_to_no_other(
     updates = delivery(*(Routed(offset, [BTC.id], b"price", 0, None, b"btc") for offset in range(100)))
     messages = [delivery(OperatorMessage(offset, b"hello"), channel="system") for offset in range(1_000)]
     world.hub.deliver(updates)
+    world.hub.fan_out.spill()
     writer.flush({})
     writer.spared.clear()
     for message in messages:

@@ -1,7 +1,4 @@
-"""Who is in which room here, and fan-out: one frame, built once, to every connection that may have it. Pure.
-
-The loops over members are the product's hottest: `benchmarks/` has their figures.
-"""
+"""Who is in which room here, and what each delivery brings to whom: one frame, built once, for every connection that may have it. Pure."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ from common.identifiers import RoomId
 from common.rooms import Room
 from gateway.activation import Activation, Waiting
 from gateway.catching import CatchingUp, CatchUp
+from gateway.fan_out import FanOut, HubRoom
 from gateway.members import Member
 from gateway.outbox import Entity
 from gateway.positions import Positions, Source
@@ -40,14 +38,6 @@ class Counts:
     fenced: int = 0
 
 
-class HubRoom:
-    __slots__ = ("members", "room")
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.members: dict[Member, None] = {}
-
-
 class Hub:
     """`clock` gives monotonic seconds."""
 
@@ -62,11 +52,7 @@ class Hub:
         self._rooms: dict[RoomId, HubRoom] = {}
         self._users: dict[str, set[Member]] = {}
         self._everyone: dict[Member, None] = {}
-        self._touched: list[Member] = []
-        self._entities: dict[int, Entity] = {}
-        """Of this tick's frames, by `id()`: what a slow connection may be spared."""
-        self._kept: list[bytes] = []
-        """Those frames: a reply in between may write them all, and another one must not get the `id()` of one that is gone."""
+        self.fan_out = FanOut()
 
     # Membership -----------------------------------------------------------------------------------------------------
 
@@ -113,19 +99,25 @@ class Hub:
             # Subscribed once more: it held the room already.
             self.activation.leave(room)
             return
-        here.members[member] = None
+        self.fan_out.spill()
+        here.add(member)
 
     def leave(self, member: Member, room: Room) -> None:
         here = self._rooms.get(room.id)
         if here is None or member not in here.members:
             self.catching_up.leave(member, room)
             return
-        del here.members[member]
+        self.fan_out.spill()
+        here.remove(member)
         if not here.members:
             del self._rooms[room.id]
         self.activation.leave(room)
 
     def clear(self) -> None:
+        self.fan_out.spill()
+        for here in self._rooms.values():
+            for member in tuple(here.members):
+                here.remove(member)
         self._rooms.clear()
         self._users.clear()
         self._everyone.clear()
@@ -141,12 +133,8 @@ class Hub:
             self._deliver_segment(segment)
 
     def flush(self) -> None:
-        """Write each touched connection's frames of this tick in one go."""
-        touched, self._touched = self._touched, []
-        for member in touched:
-            member.flush(self._entities)
-        self._entities.clear()
-        self._kept.clear()
+        """Write the frames of this tick, to each connection in one go."""
+        self.fan_out.flush()
 
     def _deliver_segment(self, segment: Segment) -> None:
         channel, partition = segment.channel, segment.partition
@@ -189,30 +177,27 @@ class Hub:
             self.counts.updates += 1
         else:
             self.counts.repeats += 1
-        plain = fresh and update.user is None and not source.recovering and not self.catching_up.rooms
-        members = self._audience(update.rooms) if plain else self._chosen(update, partition, source, fresh=fresh)
-        if not members:
-            return
+        if fresh and update.user is None and not source.recovering and not self.catching_up.rooms:
+            if rooms := self._found(update.rooms):
+                self.counts.frames += self.fan_out.to_rooms(rooms, self._frame(update, channel, partition))
+        elif members := self._chosen(update, partition, source, fresh=fresh):
+            self._send_each(members, self._frame(update, channel, partition))
+
+    def _found(self, room_ids: Sequence[str]) -> Sequence[HubRoom]:
+        if len(room_ids) == 1:
+            # A comprehension costs 150 ns: many small rooms are paid by the update, not by the frame.
+            here = self._rooms.get(RoomId(room_ids[0]))
+            return () if here is None else (here,)
+        return [here for room_id in room_ids if (here := self._rooms.get(RoomId(room_id))) is not None]
+
+    def _frame(self, update: Routed, channel: str, partition: int) -> bytes:
         frame = text_frame(update.body)
         if update.key is not None and channel in STATE_CHANNELS:
-            self._entities[id(frame)] = Entity(channel, partition, update.key, update.offset)
-            self._kept.append(frame)
-        self._send(members, frame)
-
-    def _audience(self, room_ids: Sequence[str]) -> Collection[Member]:
-        """Everybody in the rooms."""
-        rooms = self._rooms
-        if len(room_ids) == 1:
-            here = rooms.get(RoomId(room_ids[0]))
-            return here.members if here is not None else ()
-        found: dict[Member, None] = {}
-        for room_id in room_ids:
-            if (here := rooms.get(RoomId(room_id))) is not None:
-                found.update(here.members)
-        return found
+            self.fan_out.may_be_spared(frame, Entity(channel, partition, update.key, update.offset))
+        return frame
 
     def _chosen(self, update: Routed, partition: int, source: Source, *, fresh: bool) -> Collection[Member]:
-        """The same where not everybody may have it: private updates, repeats, rooms that recover, connections that catch up."""
+        """Who may have it where not everybody may: private updates, repeats, rooms that recover, connections that catch up."""
         found: dict[Member, None] = {}
         for room_id in map(RoomId, update.rooms):
             if source.recovering and self.activation.is_recovering(room_id, partition):
@@ -235,19 +220,13 @@ class Hub:
             if recovered and (here := self._rooms.get(RoomId(room_id))) is not None:
                 found.update(dict.fromkeys(self._permitted(here, item.user)))
         if found:
-            self._send(found, text_frame(item.body))
+            self._send_each(found, text_frame(item.body))
 
-    def _send(self, members: Collection[Member], frame: bytes) -> None:
-        touched = self._touched
-        for member in members:
-            frames = member.frames
-            if not frames:
-                touched.append(member)
-            frames.append(frame)
-        self.counts.frames += len(members)
+    def _send_each(self, members: Collection[Member], frame: bytes) -> None:
+        self.counts.frames += self.fan_out.to_members(members, frame)
 
     def _broadcast(self, message: OperatorMessage) -> None:
-        self._send(
+        self._send_each(
             self._everyone if message.channel is None else self._subscribers(message.channel), text_frame(message.body)
         )
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from common.rooms import Room
 from gateway.outbox import Entity
 
+if TYPE_CHECKING:
+    from gateway.fan_out import HubRoom
+
+Frames = list[bytes]
+NONE_WAIT: Final[Frames] = []
+"""Stands for no frames, and must stay empty: a list of its own for each that waits for nothing would be 56 bytes."""
+
 
 class Member(Protocol):
-    frames: list[bytes]
-    """Update frames of this tick, for `flush` to write; the hub appends."""
+    frames: Frames
+    """Update frames of this tick, for `flush` to write; the hub puts them there."""
+    home: HubRoom | None
+    """The room that it is in, where it is in no other and was in none before; the hub's."""
+    rooms: int
+    """How many it is in; the hub's."""
     catching_up: int
     """Rooms in which the connection still gets what it missed, at its own speed."""
 
@@ -20,6 +31,10 @@ class Member(Protocol):
 
     def flush(self, entities: Mapping[int, Entity]) -> None:
         """Write `frames` and clear them; `entities` has what may be conflated, by the `id()` of its frame. Raises nothing."""
+        ...
+
+    def send(self, joined: bytes, frames: Frames, entities: Mapping[int, Entity]) -> None:
+        """Write these frames, `joined` already, as all that this tick brings. Raises nothing."""
         ...
 
 

@@ -7,10 +7,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from gateway.members import NONE_WAIT, Frames
 from gateway.outbox import Entity, Outbox
 
 if TYPE_CHECKING:
     from gateway.connections import Connections
+    from gateway.fan_out import HubRoom
 
 _WRITE_HIGH_WATER = 64 * 1024
 
@@ -18,11 +20,13 @@ _WRITE_HIGH_WATER = 64 * 1024
 class Sender(asyncio.Protocol):
     """The sending half of a connection; `gateway.members.Member` but for its user."""
 
-    __slots__ = ("_outbox", "_transport", "catching_up", "frames", "owner", "sent")
+    __slots__ = ("_outbox", "_transport", "catching_up", "frames", "home", "owner", "rooms", "sent")
 
     def __init__(self, owner: Connections) -> None:
         self.owner = owner
-        self.frames: list[bytes] = []
+        self.frames: Frames = NONE_WAIT
+        self.home: HubRoom | None = None
+        self.rooms = 0
         self.sent = 0
         self.catching_up = 0
         self._outbox: Outbox | None = None
@@ -43,26 +47,26 @@ class Sender(asyncio.Protocol):
             self._outbox = outbox
 
     def flush(self, entities: Mapping[int, Entity]) -> None:
-        frames = self.frames
-        count = len(frames)
-        if not count:
-            return
+        frames, self.frames = self.frames, NONE_WAIT
+        if frames:
+            self.send(frames[0] if len(frames) == 1 else b"".join(frames), frames, entities)
+
+    def send(self, joined: bytes, frames: Frames, entities: Mapping[int, Entity]) -> None:
         try:
             if self._outbox is None:
-                self._transport.write(frames[0] if count == 1 else b"".join(frames))
+                self._transport.write(joined)
             else:
                 self._queue(self._outbox, frames, entities)
-            self.sent += count
+            self.sent += len(frames)
         except Exception:  # noqa: BLE001 - whatever it is, it must not reach the others
             # One connection's trouble is its own: the others of this fan-out get theirs.
-            self.owner.send_failed(self, count)
-        frames.clear()
+            self.owner.send_failed(self, len(frames))
 
     def write(self, frame: bytes) -> None:
         """A reply or push, after the updates that wait."""
-        if self.frames:
-            # A cursor in the reply counts the updates of this tick as sent.
-            self.flush({})
+        # A cursor in the reply counts the updates of this tick as sent.
+        self.owner.hub.fan_out.spill()
+        self.flush({})
         if self._outbox is None:
             self._transport.write(frame)
         else:
@@ -71,7 +75,7 @@ class Sender(asyncio.Protocol):
     def drop(self) -> None:
         """Nothing of what waits is to be sent any more."""
         self._outbox = None
-        self.frames = []
+        self.frames = NONE_WAIT
 
     def abort(self) -> None:
         """End the transport without a word."""
