@@ -30,6 +30,7 @@ from common.rooms import room_of
 from common.settings import load_settings
 from gateway.app import App, build
 from gateway.file_limit import raise_file_limit
+from gateway.records import Headers
 from gateway.settings import GatewaySettings
 from gateway.slot import Lease
 
@@ -63,7 +64,10 @@ class Around:
         self._app = app
         self._topics = app.settings.topics()
 
-    async def send(self, topic: str, value: bytes | None, **_key: bytes | None) -> asyncio.Future[Where]:
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes | None = None, *, headers: Headers | None = None
+    ) -> asyncio.Future[Where]:
+        del key, headers
         loop = asyncio.get_running_loop()
         if value is not None and topic == self._topics.auth_requests:
             loop.call_soon(self._authenticate, json.loads(value))
