@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -48,13 +50,21 @@ def _free_database(backends: Backends) -> int:
     raise RuntimeError("no database of Redis is empty")
 
 
+async def _until_told_to_stop(options: Options, work: Path) -> list[dict[str, Any]]:
+    """SIGTERM ends it as Ctrl-C does, with all that was started."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run_all(options, work)
+
+
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 1 when a run found something."""
     options = parse(arguments)
     # A broker that goes away is no news here.
     logging.disable(logging.CRITICAL)
     work = options.work or Path(tempfile.mkdtemp(prefix="defistream-faults-"))
-    return 0 if all(each["good"] for each in uvloop.run(run_all(options, work))) else 1
+    return 0 if all(each["good"] for each in uvloop.run(_until_told_to_stop(options, work))) else 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "router": {},
     "auth": {},
 }
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 """It may have to wait for a broker that another fault has taken away."""
 
 ANSWER_SECONDS = 5.0

@@ -14,6 +14,7 @@ from tests.faults.judge import Finding
 from tests.faults.run import Outcome
 
 SHOWN_CLIENTS = 5
+SHOWN_TROUBLE = 300
 SHOWN_FINDINGS = 4
 SHOWN_LINES = 40
 KINDS = ("missing", "repeated", "disordered", "leaked", "unwanted", "ended", "unmoved")
@@ -34,7 +35,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "spared": verdict.spared,
         "told_conflated": verdict.told_conflated,
         "quiet_after": outcome.quiet_after and round(outcome.quiet_after, 1),
-        "trouble": outcome.trouble,
+        "trouble": [each[:SHOWN_TROUBLE] for each in outcome.trouble],
         "faults_by_kind": dict(sorted(outcome.faults.items())),
     }
 

@@ -26,8 +26,8 @@ from tests.faults.stream import Stream
 from tests.faults.updates import USERS, records
 from tests.support.kafka import delete_topics
 
-BEGIN_SECONDS = 90.0
-QUIET_SECONDS = 90.0
+BEGIN_SECONDS = 180.0
+QUIET_SECONDS = 240.0
 """A client may wait 30 s before it comes back, and once more when it then finds nobody."""
 
 
