@@ -85,6 +85,8 @@ def _evidence(outcome: Outcome) -> Iterator[str]:
     for finding in outcome.verdict.findings:
         by_client[finding.client].append(finding)
     accounts = {account.name: account for account in outcome.accounts}
+    for name in sorted(each for each in accounts if any(each in text for text in outcome.trouble)):
+        by_client.setdefault(name, [])
     for name, findings in list(by_client.items())[:SHOWN_CLIENTS]:
         account = accounts[name]
         yield f"--- {name}, user {account.user}, at {account.front}: {len(findings)} findings"

@@ -125,9 +125,11 @@ class Run:
         async with asyncio.TaskGroup() as group:
             group.create_task(stream.write(records(f"{self._seed}/updates"), self._options.rate))
             try:
-                await crowd.wait_begun(BEGIN_SECONDS)
-                self._say(f"{len(audience)} clients have begun")
-                await injection.run(self._plan())
+                if waiting := await crowd.wait_begun(BEGIN_SECONDS):
+                    trouble.append(f"after {BEGIN_SECONDS} s {len(waiting)} clients have not begun: {waiting[:10]}")
+                else:
+                    self._say(f"{len(audience)} clients have begun")
+                    await injection.run(self._plan())
             finally:
                 await stream.finish()
         await self._fleet.wait_all_ready()

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.__main__ import run_all
 from tests.faults.options import Options
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 SHORT = Options(seeds=(7,), seconds=40.0, clients=60, rate=30.0, gap=4.0, containers=True)
 
