@@ -52,8 +52,7 @@ class Application:
         self._open = asyncio.Event()
         self._open.set()
         self._begun = 0
-        self._rooms: dict[str, SubscriptionAccount] = {}
-        self._first_cursors: dict[str, str | None] = {}
+        self._cursors: dict[str, str | None] = {}
 
     @property
     def has_begun(self) -> bool:
@@ -97,11 +96,6 @@ class Application:
             ]
         return missing
 
-    def settle_accounts(self) -> ClientAccount:
-        for room, each in self._rooms.items():
-            each.start = self._first_cursors.get(room)
-        return self.account
-
     async def _run(self, after: float) -> None:
         await asyncio.sleep(after)
         client = Client(
@@ -124,7 +118,8 @@ class Application:
     async def _consume(self, client: Client, account: SubscriptionAccount) -> None:
         subscription = await self._begin(client, account)
         try:
-            self._rooms.setdefault(subscription.room or "", account)
+            if account.start is None:
+                account.start = await self._confirmed_cursor(subscription)
             self._begun += 1
             async for update in subscription:
                 partition, offset = map(int, update.id.split(":"))
@@ -156,9 +151,14 @@ class Application:
             else:
                 return subscription
 
+    async def _confirmed_cursor(self, subscription: Subscription) -> str | None:
+        """That of the confirmation just now, not of one that came too late for an attempt before."""
+        await asyncio.sleep(0)
+        return self._cursors.get(subscription.room or "")
+
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Subscribed):
-            self._first_cursors.setdefault(event.room, event.cursor)
+            self._cursors[event.room] = event.cursor
         if isinstance(event, events.Conflated):
             self.account.conflated.append(Conflated(event.channel, event.count, event.first, event.last, time.time()))
         self._note(str(event))
@@ -216,7 +216,7 @@ class Crowd:
 
     async def _finish(self, path: Path) -> None:
         await asyncio.gather(*(each.stop() for each in self._applications.values()))
-        accounts = [each.settle_accounts() for each in self._applications.values()]
+        accounts = [each.account for each in self._applications.values()]
         await asyncio.to_thread(path.write_bytes, msgspec.json.encode(accounts))
         self._say("finished")
 

@@ -183,5 +183,5 @@ def _lost_writes(log: Log, stream: Stream) -> list[str]:
 
 
 def keep_evidence(outcome: Outcome, path: Path) -> None:
-    """All that clients told, as JSON."""
-    path.write_bytes(msgspec.json.encode(outcome.accounts))
+    """What was found, and all that clients told, as JSON."""
+    path.write_bytes(msgspec.json.encode({"findings": outcome.verdict.findings, "accounts": outcome.accounts}))
