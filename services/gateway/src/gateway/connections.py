@@ -20,7 +20,7 @@ from gateway.outages import Outages
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.session import Profile, Session
 from gateway.reports import Reports
-from gateway.sending import Sender
+from gateway.sending import FrameSender
 from gateway.websocket import WebSocket
 from gateway.wheel import Wheel
 
@@ -206,7 +206,7 @@ class Connections:
         for connection in tuple(self._by_key.get(key_hash, ())):
             connection.fail(CloseCode.KEY_REVOKED, ErrorCode.INVALID_API_KEY, "the API key was revoked")
 
-    def send_failed(self, connection: Sender, frames: int) -> None:
+    def send_failed(self, connection: FrameSender, frames: int) -> None:
         """One connection could not be given its frames: it ends, the others do not notice."""
         metrics.gateway_sends_failed_total.inc(frames)
         connection.abort()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WRITE_HIGH_WATER = 64 * 1024
 
 
-class Sender(asyncio.Protocol):
+class FrameSender(asyncio.Protocol):
     """The sending half of a connection; `gateway.members.Member` but for its user."""
 
     __slots__ = ("_outbox", "_transport", "catching_up", "frames", "home", "owner", "rooms", "sent")

@@ -40,7 +40,7 @@ from gateway.protocol.frames import PING, close_frame, close_payload, pong_frame
 from gateway.protocol.incoming import Event, Incoming, PeerClose, Ping, Text, Violation
 from gateway.protocol.replies import Notice
 from gateway.protocol.session import Session, State
-from gateway.sending import Sender
+from gateway.sending import FrameSender
 
 if TYPE_CHECKING:
     from gateway.connections import Connections
@@ -54,7 +54,7 @@ class Phase(Enum):
     """Nothing is read any more."""
 
 
-class WebSocket(Sender):
+class WebSocket(FrameSender):
     """A connection from accept to close; `gateway.hub.Member` for the fan-out."""
 
     __slots__ = (
