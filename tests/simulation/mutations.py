@@ -14,18 +14,23 @@ from gateway.catching import CatchingUp
 from gateway.positions import Positions
 from router.commits import Commits
 from router.passes import Passes
+from tests.simulation.scenes import answered_by_a_former_owner
+from tests.simulation.world import World
 
 Method = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`change` makes of a method the wrong one. `faults`: those by which it shows, where any will not do (`tests.simulation.world`)."""
+    """`change` makes of a method the wrong one. `faults`: those by which it shows, where any will not do (`tests.simulation.world`);
+    `scene`: what it shows by, where chance draws that too seldom.
+    """
 
     part: type[Any]
     method: str
     change: Callable[[Method], Method]
     faults: Mapping[str, int] | None = None
+    scene: Callable[[World], None] | None = None
 
 
 @contextlib.contextmanager
@@ -104,6 +109,9 @@ MUTATIONS = {
     "an activation without catch-up": Mutation(Passes, "_replay", _activate_without_the_past),
     "a repeat not dropped": Mutation(Positions, "advance", _take_repeats_for_new),
     "a stalled owner not fenced": Mutation(Positions, "accept", _hear_former_owners, _STALLS),
+    "rooms not asked for again at a takeover": Mutation(
+        Activation, "took_over", _do_nothing, scene=answered_by_a_former_owner
+    ),
     "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing, _STALLS),
     "an activation of an older request taken": Mutation(Activation, "activated", _take_any_request),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),

@@ -1,0 +1,52 @@
+"""Histories that chance seldom draws, told step by step; they end as any other does (`World.end`)."""
+
+from __future__ import annotations
+
+from tests.simulation.clients import Client
+from tests.simulation.routers import Router
+from tests.simulation.truth import WISHES
+from tests.simulation.world import World
+
+_EVENTS = ("liquidations", 0)
+_WISH = next(each for each in WISHES if each.channel == "liquidations" and not each.filters)
+
+
+def answered_by_a_former_owner(world: World) -> None:
+    """A subscribe is answered by a router that has lost the partition and does not know, before its successor, who has read
+    interest up to just before, is heard of; and then there is an update.
+    """
+    gateway = world.gateways[0]
+    world.settle(lambda: any(_EVENTS in each.partitions._ownership.owned() for each in world.routers), 100)
+    # Nothing is on its way any more, for which who loses its partitions would wait.
+    world.settle(lambda: False, 10)
+    former = next(each for each in world.routers if _EVENTS in each.partitions._ownership.owned())
+    successor = next(each for each in world.routers if each is not former)
+    world.group.put_out([member for member in (former.member,) if member is not None])
+    for _ in range(20):
+        for consumer in successor.kafka.consumers:
+            consumer.show()
+        _think(world, successor)
+    assert _EVENTS in successor.partitions._ownership.owned()
+    client = Client(len(world.clients), "nobody", world.truth, world.epochs, by_id=False)
+    world.clients.append(client)
+    client.connect(gateway, lambda *_place: 0)
+    client.subscribe(_WISH, lambda *_place: 0, snapshot=False)
+    world._serve(gateway)
+    world._work_through(former)
+    world._work_through(former)
+    world._serve(gateway)
+    assert client.subscriptions[0].told is not None, "the former owner has answered"
+    while not any(each.concerns(_WISH, "nobody") for each in world.truth.logs[_EVENTS][-1:]):
+        world.produce()
+    if (member := successor.member) is not None:
+        member.show()
+    for _ in range(6):
+        _think(world, successor)
+        world._send_all(successor.producer)
+    world._serve(gateway)
+
+
+def _think(world: World, router: Router) -> None:
+    """It goes on with what it knows."""
+    world.clock.advance(0.1)
+    world._turn(router, 3)
