@@ -7,7 +7,7 @@ leaves to the world what a real one leaves open: when a record arrives, when it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -88,6 +88,10 @@ class Kafka:
         producer = Producer(self)
         self.producers.append(producer)
         return producer
+
+    async def committed(self, _group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+        self.check()
+        return {each: self.broker.committed.get(each) for each in partitions}
 
     def check(self) -> None:
         if self.cut:
