@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from auth.breaker import CircuitBreaker
 from auth.cache import RecentDecisions, RedisDecisions
@@ -26,9 +25,10 @@ from common.clock import Clock, SystemClock
 from common.faststream import KafkaBroker, new_broker
 from common.health import Readiness, listen, serve_health
 from common.identifiers import KeyHash
-from common.kafka import AIOKafkaProducer, Kafka, KafkaError, check
+from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, wait_for
 from common.logs import get_logger
+from common.producer import RenewedProducer
 from common.redis import Redis, RedisError, connect_redis
 from common.watch import watch
 
@@ -76,18 +76,20 @@ class App:
             await _complete_or_stopped(self.revocations, stop)
             self.readiness.available("revocations")
             await stack.enter_async_context(self._consuming(producer, stop))
-            for name, ask in (("redis", self._ping), ("kafka", partial(check, producer))):
+            for name, ask in (("redis", self._ping), ("kafka", producer.check)):
                 background.append(group.create_task(watch(self.readiness, name, ask)))
             log.info("ready", key_store=self.settings.auth_key_store, revoked=len(self.revoked))
             await stop.wait()
             log.info("draining")
 
-    async def _connect(self, stop: asyncio.Event) -> AIOKafkaProducer:
+    async def _connect(self, stop: asyncio.Event) -> RenewedProducer:
         await wait_for("redis", self._ping, errors=(RedisError,), stop=stop)
         self.readiness.available("redis")
         topics = self.settings.topics().specs()
         await wait_for("kafka", lambda: self.kafka.ensure_topics(topics), errors=_KAFKA_AWAY, stop=stop)
-        producer = await wait_for("kafka", self.kafka.start_producer, errors=_KAFKA_AWAY, stop=stop)
+        # An idempotent producer that a broker's restart has put out of step refuses everything from then on.
+        producer = RenewedProducer(self.kafka)
+        await wait_for("kafka", producer.start, errors=_KAFKA_AWAY, stop=stop)
         self.readiness.available("kafka")
         return producer
 
@@ -95,7 +97,7 @@ class App:
         await self.redis.ping()
 
     @asynccontextmanager
-    async def _consuming(self, producer: AIOKafkaProducer, stop: asyncio.Event) -> AsyncIterator[None]:
+    async def _consuming(self, producer: RenewedProducer, stop: asyncio.Event) -> AsyncIterator[None]:
         requests = self._requests(producer)
         broker = await wait_for("kafka", lambda: self._start_broker(requests), errors=_KAFKA_AWAY, stop=stop)
         self.readiness.available("requests")
@@ -115,7 +117,7 @@ class App:
             raise
         return broker
 
-    def _requests(self, producer: AIOKafkaProducer) -> Requests:
+    def _requests(self, producer: RenewedProducer) -> Requests:
         settings = self.settings
         lifetimes = Lifetimes.of(settings.auth_cache_ttl, settings.auth_cache_negative_ttl)
         validator = Validator(self.store, self.recent, self.shared, self.revoked, lifetimes=lifetimes, clock=self.clock)

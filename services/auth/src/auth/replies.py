@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from common.identifiers import Slot
-from common.kafka import AIOKafkaProducer
+from common.producer import RenewedProducer
 
 
 class Replies(Protocol):
@@ -29,7 +29,7 @@ class MemoryReplies:
 class KafkaReplies:
     """Raises `KafkaError` when the broker has not acknowledged within the producer's request timeout."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+    def __init__(self, producer: RenewedProducer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
 
