@@ -10,6 +10,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 
 from common.kafka import Kafka
 from common.producer import RenewedProducer
+from tests.support.waiting import eventually
 
 
 class OutOfStep:
@@ -24,6 +25,9 @@ class OutOfStep:
     async def start_producer(self) -> Any:
         self.made += 1
         return _Producer(self, refuses=self.made <= self.bad)
+
+    async def failed_ones_are_stopped(self) -> bool:
+        return self.stopped == self.bad
 
 
 class _Producer:
@@ -52,5 +56,6 @@ async def test_what_is_sent_after_a_refusal_goes_through_a_new_producer():
         with pytest.raises(OutOfOrderSequenceNumber):
             await (await producer.send("topic", b"value"))
     await (await producer.send("topic", b"value"))
+    await eventually(kafka.failed_ones_are_stopped, "the failed ones are stopped")
     await producer.stop()
     assert (kafka.taken, kafka.made, kafka.stopped) == ([b"value"], 3, 3)
