@@ -15,7 +15,8 @@ from benchmarks.suite import Options, Report, Skipped, progress
 ONE, MANY = 1, 1000
 OWN: tuple[Name, ...] = ("floor", "floor, joined", "defistream")
 LATE_SECONDS = 15.0
-SATURATED = 16
+SATURATED = 64
+"""Updates a tick where whatever more a server is given waits: ours joins all that came meanwhile, centrifuge 16 a frame."""
 
 
 async def measure(options: Options) -> Report:
@@ -39,28 +40,30 @@ async def _subject(name: Name, sockets: int, rooms: int, options: Options, repor
     with key_file(max(1, sockets // 100)) as keys:
         async with asyncio.timeout(options.limit), opened(name) as subject:
             await subject.open(sockets, rooms=rooms, keys=keys)
-            for updates in options.pick((1, 4, SATURATED), (1, 4)):
+            for updates in options.pick((1, 4, 16, SATURATED), (1, 4)):
                 await _case(subject, sockets, rooms, updates, options=options, report=report)
 
 
 async def _case(subject: Subject, sockets: int, rooms: int, updates: int, *, options: Options, report: Report) -> None:
-    by_clock, by_cpu, shares = [], [], []
+    by_clock, by_cpu, shares, lost = [], [], [], []
+    which = case(sockets, rooms, updates)
     for _ in range(options.rounds):
         await subject.reader.order("reset")
         ran = await subject.run(options.pick(2.0, 0.2), updates, FRAME_BYTES, rooms)
         expected = round(ran["ticks"] * updates * sockets)
         got = await subject.reader.wait(expected, LATE_SECONDS)
-        if got["updates"] < expected:
-            report.skip(
-                f"{subject.name} {case(sockets, rooms, updates)}", f"only {got['updates']:,} of {expected:,} arrived"
-            )
+        arrived = got["updates"]
+        if arrived < expected and subject.name in OWN:
+            report.skip(f"{subject.name} {which}", f"only {arrived:,} of {expected:,} arrived")
             return
+        lost.append(100 * (1 - arrived / expected))
         # What counts has arrived: a reader that is behind at the end makes the run longer.
         behind = max(0.0, got["last"] - ran["seconds"] - ran.get("feeding", 0.0))
-        by_clock.append(expected / (ran["seconds"] + behind))
-        by_cpu.append(expected / max(ran["cpu"], 1e-6))
+        by_clock.append(arrived / (ran["seconds"] + behind))
+        by_cpu.append(arrived / max(ran["cpu"], 1e-6))
         shares.append(got["cpu"] / got["wall"])
-    which = case(sockets, rooms, updates)
+    if any(lost):
+        report.add(subject.name, which, "lost", lost, "%")
     report.add(subject.name, which, "delivered", by_clock, "updates/s")
     report.add(subject.name, which, "delivered by CPU", by_cpu, "updates/CPU s")
     report.add(subject.name, which, "reader's share of a core", shares, "core")

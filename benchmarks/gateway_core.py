@@ -26,6 +26,7 @@ from common.filters import parse_filter
 from common.health import HttpServer, listen
 from common.identifiers import FencingEpoch, KeyHash, Slot
 from common.kafka import MAX_RECORD_BYTES
+from common.lifecycle import collect_garbage_seldom
 from common.rooms import room_of
 from common.settings import load_settings
 from gateway.app import App, build
@@ -181,4 +182,5 @@ async def _take_orders(feed: Feed, port: int) -> None:
 
 
 if __name__ == "__main__":
+    collect_garbage_seldom()
     uvloop.run(serve())
