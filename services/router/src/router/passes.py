@@ -224,7 +224,7 @@ class Passes:
         self._send(target, ask.slot, [self._ownership.activated(target.owned, ask)])
 
     def _send(self, target: Target, slot: Slot, items: Sequence[Item]) -> None:
-        # A cancellation is not enough: aiokafka swallows one that comes while a consumer stops.
+        # A cancellation is not enough, should a library swallow it, as aiokafka does while a consumer stops.
         if self._ownership.owned().get(target.source) is not target.owned:
             raise asyncio.CancelledError
         self._ownership.tell(target.source, slot, target.holders[slot], items)
