@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from common.errors import StartupError
-from common.lifecycle import collect_garbage_seldom, exit_with, run_service
+from common.lifecycle import exit_with, run_service
 from common.logs import configure_logs
 from common.settings import load_settings
 from router.app import build
@@ -22,7 +22,6 @@ def main() -> None:
     except StartupError as error:
         exit_with(error)
     configure_logs("router", level=settings.log_level, form=settings.log_format)
-    collect_garbage_seldom()
 
     async def serve(stop: asyncio.Event) -> None:
         await build(settings).run(stop)
