@@ -93,6 +93,11 @@ class Kafka:
         self.check()
         return {each: self.broker.committed.get(each) for each in partitions}
 
+    async def topic_ids(self, _consumer: Any, _names: Collection[str]) -> dict[str, bytes]:
+        """None, as a broker that gives topics no ids."""
+        self.check()
+        return {}
+
     def check(self) -> None:
         if self.cut:
             raise KafkaError("cut off")

@@ -100,7 +100,7 @@ def test_json_is_one_line_as_sent():
         (events.Resubscribing("tvl", 2.0, "unavailable", "not now"), "subscribing to tvl again in 2.0 s (not now)"),
         (
             events.Gap("tvl", "tvl:9f", "a.", "b."),
-            "updates of tvl:9f may be missing from while there was no connection",
+            "updates of tvl:9f may be missing",
         ),
         (events.Notice("expiring", "in \x1b[2J 60 s", {}), "notice expiring: in  [2J 60 s"),
         (events.Broadcast(None, {"text": "hi"}), 'broadcast to everyone: {"text": "hi"}'),

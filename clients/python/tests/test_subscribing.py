@@ -222,6 +222,31 @@ class TestComingBack:
         told = Announce(events.Gap("prices", "prices:r1", "k3f9.0:101", cursor))
         assert (told in confirm(session, 2, cursor=cursor)) is gap
 
+    def test_updates_that_the_server_has_no_more_are_a_gap(self):
+        session = ready_session(resume=True)
+        subscribed(session, 1)
+        publish(session, 101)
+        told = hear(session, type="notice", code="updates_lost", message="gone", room="prices:r1", oldest="k3f9.0:140")
+        assert Announce(events.Gap("prices", "prices:r1", "k3f9.0:101", "k3f9.0:140")) in told
+        assert delivered(publish(session, 141)) == [(1, "0:141")]
+        session.disconnected(1006, "")
+        assert sent(come_back(session))[0]["since"] == "k3f9.0:141"
+
+    def test_ids_of_a_stream_made_anew_are_new(self):
+        session = ready_session(resume=True)
+        subscribed(session, 1)
+        publish(session, 101)
+        hear(session, type="notice", code="updates_lost", message="gone", room="prices:r1", oldest="n3w0.")
+        assert delivered(publish(session, 101)) == [(1, "0:101")]
+        session.disconnected(1006, "")
+        assert sent(come_back(session))[0]["since"] == "n3w0.0:101"
+
+    def test_a_loss_of_another_room_is_no_gap_of_ours(self):
+        session = ready_session(resume=True)
+        subscribed(session, 1)
+        told = hear(session, type="notice", code="updates_lost", message="gone", room="prices:r9", oldest="k3f9.0:140")
+        assert "Gap" not in repr(told)
+
     def test_an_answer_to_an_earlier_connection_is_ignored(self):
         session = ready_session()
         session.subscribe(1, "prices", EVERYTHING)

@@ -123,8 +123,8 @@ class RecordingMember:
 
     @property
     def got(self) -> list[str]:
-        """The bodies of all frames written, in order; they are short, so that a frame's head has two bytes."""
-        return [frame[2:].decode() for write in self.writes for frame in write]
+        """The bodies of all frames written, in order; they are short, so that a frame's head has two or four bytes."""
+        return [frame[2 if frame[1] < 126 else 4 :].decode() for write in self.writes for frame in write]
 
 
 def hub_of(
@@ -148,9 +148,11 @@ def hub_of(
     return Hub(activation, catching_up, positions, clock=clock.monotonic)
 
 
-def delivery(*items: Item, channel: str = "prices", partition: int = 0, generation: int = 1) -> Delivery:
+def delivery(
+    *items: Item, channel: str = "prices", partition: int = 0, generation: int = 1, stream: str = STREAM
+) -> Delivery:
     """A record of `deliveries` with one segment."""
-    return Delivery(VERSION, 1, 0, [Segment(channel, partition, generation, STREAM, list(items))])
+    return Delivery(VERSION, 1, 0, [Segment(channel, partition, generation, stream, list(items))])
 
 
 def routed(offset: int, *rooms: Room, user: str | None = None) -> Routed:

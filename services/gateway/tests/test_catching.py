@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from common.clock import ManualClock
@@ -449,3 +450,69 @@ def test_who_is_behind_when_its_room_recovers_asks_for_what_it_lacks(world):
     world.answer(2, 3, 4, 5, upto=6, request=request, generation=3)
     assert (late.got, told.words) == (["1", "2", "3", "4", "5"], ["begun", "replay 4"])
     assert live.got == [str(offset) for offset in range(6)]
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+
+
+def lost(member: RecordingMember) -> list[str]:
+    """What a member was told of updates that are gone: the cursors from which it goes on."""
+    notices = [
+        orjson.loads(frame[frame.index(b"{") :])
+        for write in member.writes
+        for frame in write
+        if b'"updates_lost"' in frame
+    ]
+    assert all(each["type"] == "notice" and each["room"] == BTC.id for each in notices)
+    return [each["oldest"] for each in notices]
+
+
+def test_a_recovery_that_retention_overtakes_is_told_and_brings_what_is_still_held(world):
+    member = world.live()
+    world.deliver(routed(0, BTC), routed(1, BTC))
+    world.deliver(TookOver(2, {}), Progress(7), generation=2)
+    asked = world.request()
+    world.deliver(Began(BTC.id, asked, Verdict.EXPIRED, 5), Activated(BTC.id, 8, asked), generation=2)
+    assert lost(member) == [f"{STREAM}.0:4"]
+    assert world.ask() == Ask({0: 4}, STREAM, False)
+    world.answer(5, 6, 7, upto=8, generation=2)
+    world.deliver(routed(8, BTC), generation=2)
+    assert [got for got in member.got if got.isdigit()] == ["0", "1", "5", "6", "7", "8"]
+    assert lost(member) == [f"{STREAM}.0:4"]
+
+
+def test_who_is_in_other_rooms_hears_nothing_of_a_recovery_that_failed(world):
+    member, other = world.live(), world.live(ETH)
+    world.hub.activation.written(ETH.id, world.request(ETH), 0, 5)
+    world.deliver(routed(0, BTC, ETH))
+    world.deliver(TookOver(2, {0: 6}), generation=2)
+    asked = world.request()
+    world.deliver(Began(BTC.id, asked, Verdict.EXPIRED, 5), Activated(BTC.id, 8, asked), generation=2)
+    assert (len(lost(member)), len(lost(other))) == (1, 0)
+
+
+def test_a_recovery_that_is_served_is_no_loss(world):
+    member = world.live()
+    world.deliver(TookOver(2, {}), generation=2)
+    world.answer(0, 1, upto=2, generation=2)
+    assert lost(member) == []
+
+
+def test_what_was_deleted_before_anybody_had_routed_it_is_told_to_everybody_in_the_channel(world):
+    member = world.live()
+    world.hub.activation.written(BTC.id, world.request(), 0, 5)
+    world.deliver(routed(0, BTC))
+    late, _ = world.resume({0: 0})
+    world.deliver(TookOver(40, {0: 6}, lost=True), generation=2)
+    assert (lost(member), lost(late)) == ([f"{STREAM}.0:39"], [f"{STREAM}.0:39"])
+
+
+def test_a_stream_made_anew_is_told_before_its_first_update(world):
+    member = world.live()
+    world.hub.activation.written(BTC.id, world.request(), 0, 5)
+    world.deliver(*(routed(offset, BTC) for offset in range(3)))
+    world.deliver(TookOver(0, {0: 6}), routed(0, BTC), generation=2, stream="n3w0")
+    assert lost(member) == ["n3w0."]
+    assert member.got[-1] == "0"
+    world.deliver(routed(1, BTC), generation=2, stream="n3w0")
+    assert len(lost(member)) == 1

@@ -133,3 +133,12 @@ def test_each_offset_is_new_at_most_once_and_cursors_only_grow(segments):
         now = {int(p): int(o) for p, o in (pair.split(":") for pair in pairs.split(",") if pair)}
         assert all(now[each] >= told[each] for each in told)
         told = now
+
+
+def test_an_owner_that_has_not_noticed_a_new_topic_is_not_heard(positions):
+    accept(positions, partition=1, generation=1)
+    advance(positions, 9)
+    advance(positions, 0, generation=2, epoch="k2")
+    assert positions.accept("prices", 1, 1, "k1") is None
+    assert positions.epoch("prices") == "k2"
+    assert positions.accept("prices", 1, 2, "k2") is not None

@@ -45,9 +45,10 @@ class CaughtUp:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A subscription goes on after an interruption, and what came between `since` and `cursor` was not sent again.
+    """A subscription goes on, and what came between `since` and `cursor` was not sent. Some of it, or none, may have matched the filters.
 
-    Only without `resume`: some of it, or none, may have matched the filters.
+    After an interruption only without `resume`; while connected, where the server says (`notice updates_lost`) that updates
+    were deleted before it could send them.
     """
 
     channel: str
@@ -78,7 +79,7 @@ class Resubscribing:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The server warns: `draining`, `expiring`, `slow_consumer`, `degraded`, `recovered`."""
+    """The server warns: `draining`, `expiring`, `slow_consumer`, `degraded`, `recovered`, `updates_lost`."""
 
     kind: str
     message: str

@@ -76,7 +76,7 @@ def describe(event: events.Event) -> str | None:  # noqa: C901 - flat, one case 
         case events.Resubscribing(channel=channel, after=after, message=message):
             text = f"subscribing to {channel} again in {after:.1f} s ({message})"
         case events.Gap(room=room):
-            text = f"updates of {room} may be missing from while there was no connection"
+            text = f"updates of {room} may be missing"
         case events.Notice(kind=kind, message=message):
             text = f"notice {kind}: {message}"
         case events.Broadcast(channel=channel, data=data):

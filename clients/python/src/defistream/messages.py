@@ -75,6 +75,10 @@ class ServerNotice:
     retry_after: float | None
     """Seconds."""
     raw: Fields = field(compare=False)
+    room: str | None = None
+    """With `updates_lost`: whose updates were deleted before they could be sent."""
+    oldest: Cursor | None = None
+    """With `updates_lost`: from where the subscriptions of the room go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,8 @@ def _broadcast(fields: Fields) -> Message:
 
 def _notice(fields: Fields) -> Message:
     kind = str(fields["code"])
-    return ServerNotice(kind, str(fields.get("message") or kind), _seconds(fields.get("retryAfterMs")), fields)
+    message, retry_after = str(fields.get("message") or kind), _seconds(fields.get("retryAfterMs"))
+    return ServerNotice(kind, message, retry_after, fields, _text(fields.get("room")), _cursor(fields.get("oldest")))
 
 
 def _conflated(fields: Fields) -> Message:

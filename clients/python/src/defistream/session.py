@@ -161,7 +161,8 @@ class Session:
         match message:
             case ServerNotice():
                 self._retry_after = message.retry_after or self._retry_after
-                return (Announce(events.Notice(message.kind, message.message, message.raw)),)
+                told = Announce(events.Notice(message.kind, message.message, message.raw))
+                return (told, *self._subscribing.noticed(message))
             case OperatorBroadcast():
                 return (Announce(events.Broadcast(message.channel, message.data)),)
             case Conflation():

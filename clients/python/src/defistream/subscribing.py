@@ -12,7 +12,7 @@ from defistream.effects import NOTHING, Announce, Begin, Effects, Finish, Hold, 
 from defistream.errors import CursorExpired, DefistreamError, SubscriptionRefused
 from defistream.filters import Filters
 from defistream.interests import Interest, Interests, State
-from defistream.messages import CatchUpEnd, Heartbeat, Refusal, Subscribed, Unsubscribed
+from defistream.messages import CatchUpEnd, Heartbeat, Refusal, ServerNotice, Subscribed, Unsubscribed
 from defistream.sharing import Sharing, release
 from defistream.updates import Update
 
@@ -95,6 +95,21 @@ class Subscribing:
         """Updates of this channel were spared: what comes of them later, in a replay, is old."""
         for interest in self._interests.of_channel(channel):
             interest.spared = interest.spared or interest.is_asked
+
+    def noticed(self, notice: ServerNotice) -> Effects:
+        """Updates of a room were deleted before they could be sent: its subscriptions go on without them, and say so."""
+        if notice.kind != "updates_lost" or notice.oldest is None:
+            return NOTHING
+        concerned = [each for each in self._interests if each.room == notice.room and each.is_asked]
+        return tuple(effect for interest in concerned for effect in self._go_on(interest, notice.oldest))
+
+    def _go_on(self, interest: Interest, oldest: Cursor) -> Effects:
+        before = interest.position.cursor
+        gap = events.Gap(interest.channel, interest.room or "", str(before) if before else "", str(oldest))
+        if interest.state is not State.LIVE:
+            return (Announce(gap),)
+        interest.position.tell(oldest)
+        return (Announce(gap), Tell(interest.number, oldest))
 
     def received(self, message: Answer) -> Effects:
         match message:

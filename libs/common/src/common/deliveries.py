@@ -61,6 +61,8 @@ class TookOver(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
 
     offset: int
     interest: dict[int, int]
+    lost: bool = False
+    """Something before `offset` was deleted before anybody had routed it."""
 
 
 class Progress(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):

@@ -17,6 +17,7 @@ from aiokafka.helpers import create_ssl_context
 from common.errors import StartupError
 from common.logs import get_logger
 from common.settings import CommonSettings
+from common.topic_ids import topic_ids
 from common.topics import TopicSpec
 
 __all__ = [
@@ -115,6 +116,10 @@ class Kafka:
         if not found.keys() >= set(partitions):
             raise KafkaError(f"the committed offsets of group {group} are not to be had yet")
         return {each: None if found[each].offset < 0 else int(found[each].offset) for each in partitions}
+
+    async def topic_ids(self, consumer: AIOKafkaConsumer, names: Collection[str]) -> dict[str, bytes]:
+        """The id of each topic that is there, another one where it was made anew; none where the broker gives none. Raises `KafkaError`."""
+        return await topic_ids(consumer, names)
 
     async def _create(self, admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> frozenset[str]:
         present = set(await admin.list_topics())

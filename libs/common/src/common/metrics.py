@@ -20,6 +20,10 @@ gateway_sends_failed_total = Counter(
 )
 gateway_slow_consumers_total = Counter("gateway_slow_consumers", "Connections closed with 4003")
 gateway_repeats_dropped_total = Counter("gateway_repeats_dropped", "Deliveries at or below the position")
+gateway_rooms_lost_updates_total = Counter(
+    "gateway_rooms_lost_updates",
+    "Rooms told that updates were deleted before they could be sent (notice updates_lost)",
+)
 gateway_fenced_total = Counter("gateway_fenced", "Deliveries dropped: older fencing epoch or generation", ["reason"])
 gateway_delivery_seconds = Histogram(
     "gateway_delivery_seconds", "From the source record's timestamp to the socket", buckets=_LATENCY

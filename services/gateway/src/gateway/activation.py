@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from common.deliveries import TookOver
+from common.deliveries import Began, TookOver, Verdict
 from common.identifiers import RoomId
 from common.rooms import Room
 
@@ -132,6 +132,19 @@ class Activation:
             return False
         state.recovering[partition] = offset
         return True
+
+    def began(self, item: Began, partition: int, *, now: float) -> bool:
+        """The answer to a recovery begins. True when something of what the room's members missed is held no longer, and so lost.
+
+        What is still held of it is asked for then, under a new number: no members are to miss that as well.
+        """
+        state = self._rooms.get(RoomId(item.room))
+        if state is None or state.request != item.request or partition not in state.recovering:
+            return False
+        if item.verdict == Verdict.EXPIRED:
+            state.recovering[partition] = item.oldest - 1
+            self._ask(state, now)
+        return item.verdict in (Verdict.EXPIRED, Verdict.FUTURE)
 
     def is_recovering(self, room_id: RoomId, partition: int) -> bool:
         state = self._rooms.get(room_id)

@@ -122,6 +122,13 @@ class CatchingUp:
                 if group.room.channel.value == channel:
                     yield member
 
+    def by_room(self, channel: str) -> Iterator[tuple[Room, list[Member]]]:
+        """The rooms of the channel in which somebody catches up, and who does."""
+        for here in self._rooms.values():
+            group, _catch_up = next(iter(here.values()))
+            if group.room.channel.value == channel:
+                yield group.room, list(here)
+
     def has(self, member: Member, room: Room) -> bool:
         return member in self._rooms.get(room.id, ())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.channels import STATE_CHANNELS
@@ -25,6 +25,7 @@ from gateway.fan_out import FanOut, HubRoom
 from gateway.members import Member
 from gateway.outbox import Entity
 from gateway.positions import Positions, Source
+from gateway.protocol import replies
 from gateway.protocol.frames import text_frame
 
 
@@ -36,6 +37,8 @@ class Counts:
     frames: int = 0
     repeats: int = 0
     fenced: int = 0
+    lost: int = 0
+    """Rooms that were told that updates were deleted before they were sent."""
 
 
 class Hub:
@@ -138,10 +141,14 @@ class Hub:
 
     def _deliver_segment(self, segment: Segment) -> None:
         channel, partition = segment.channel, segment.partition
+        before = self.positions.epoch(channel)
         source = self.positions.accept(channel, partition, segment.generation, segment.stream)
         if source is None:
             self.counts.fenced += len(segment.items)
             return
+        if before and segment.stream != before:
+            # What the topic before had, and nobody had routed, is gone.
+            self._tell_all_lost(channel, {})
         for item in segment.items:
             match item:
                 case Routed(offset=offset):
@@ -165,10 +172,15 @@ class Hub:
                 self.positions.advance(channel, source, offset - 1)
                 self.activation.activated(RoomId(room), partition, request)
                 self.catching_up.activated(request, partition, offset, now=now)
-            case Began():
+            case Began(room=room):
+                here = self._rooms.get(RoomId(room))
+                if self.activation.began(item, partition, now=now) and here is not None:
+                    self._tell_lost(here.room, here.members, {partition: item.oldest})
                 self.catching_up.began(item, partition, now=now)
-            case TookOver(offset=offset):
+            case TookOver(offset=offset, lost=lost):
                 source.progress = offset - 1
+                if lost:
+                    self._tell_all_lost(channel, {partition: offset})
                 self.activation.took_over(channel, partition, item, now=now)
                 self.catching_up.took_over(channel, partition)
 
@@ -225,6 +237,18 @@ class Hub:
     def _send_each(self, members: Collection[Member], frame: bytes) -> None:
         self.counts.frames += self.fan_out.to_members(members, frame)
 
+    def _tell_lost(self, room: Room, members: Collection[Member], begins: Mapping[int, int]) -> None:
+        """Something was deleted before the members of a room could be sent it: partitions go on from `begins`."""
+        self.counts.lost += 1
+        goes_on = self.positions.later_cursor(room.channel.value, begins)
+        self._send_each(members, text_frame(replies.updates_lost(room, oldest=goes_on)))
+
+    def _tell_all_lost(self, channel: str, begins: Mapping[int, int]) -> None:
+        for here in self._in_channel(channel):
+            self._tell_lost(here.room, here.members, begins)
+        for room, members in self.catching_up.by_room(channel):
+            self._tell_lost(room, members, begins)
+
     def _broadcast(self, message: OperatorMessage) -> None:
         self._send_each(
             self._everyone if message.channel is None else self._subscribers(message.channel), text_frame(message.body)
@@ -232,10 +256,12 @@ class Hub:
 
     def _subscribers(self, channel: str) -> Collection[Member]:
         found = dict.fromkeys(self.catching_up.members(channel))
-        for here in self._rooms.values():
-            if here.room.channel.value == channel:
-                found.update(here.members)
+        for here in self._in_channel(channel):
+            found.update(here.members)
         return found
+
+    def _in_channel(self, channel: str) -> list[HubRoom]:
+        return [here for here in self._rooms.values() if here.room.channel.value == channel]
 
     # Figures --------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ behind the position while a new owner repeats. Heartbeats tell the progress, nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.cursor import cursor_text
@@ -53,14 +54,17 @@ class Positions:
     def accept(self, channel: str, partition: int, generation: int, epoch: str) -> Source | None:
         """The source of a segment, `None` when a newer owner has been heard: the sender has lost the partition.
 
-        A new stream epoch means a new topic whose offsets start again: what was known of the old one is forgotten.
+        A new stream epoch means a new topic whose offsets start again: what was known of the old one is forgotten. Only a new owner can
+        have it: one that was there before, and speaks of another topic than the one heard of last, has not noticed yet.
         """
         source = self.source(channel, partition)
         if generation < source.generation:
             return None
         stream = self._streams[channel]
         if epoch != stream.epoch:
-            if stream.epoch and generation > source.generation:
+            if stream.epoch and generation == source.generation:
+                return None
+            if stream.epoch:
                 stream.sources = {number: each.anew() for number, each in stream.sources.items()}
                 source = stream.sources[partition]
             stream.epoch, stream.text = epoch, None
@@ -116,6 +120,13 @@ class Positions:
         if stream is None:
             return cursor_text("", {})
         return cursor_text(stream.epoch, {partition: source.position for partition, source in stream.sources.items()})
+
+    def later_cursor(self, channel: str, begins: Mapping[int, int]) -> str:
+        """The cursor of somebody who has had what heartbeats tell, and what is before `begins` (partition -> offset)."""
+        stream = self._streams[channel]
+        told = {number: each.told for number, each in stream.sources.items()}
+        had = {number: max(offset - 1, told.get(number, -1)) for number, offset in begins.items()}
+        return cursor_text(stream.epoch, told | had)
 
     def channel_of(self, epoch: str) -> str | None:
         """The channel whose stream has this epoch, where it is known here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from common import metrics
@@ -38,7 +39,8 @@ class Statistics:
         metrics.gateway_frames_total.inc(counts.frames - before.frames)
         metrics.gateway_repeats_dropped_total.inc(counts.repeats - before.repeats)
         metrics.gateway_fenced_total.labels(reason="generation").inc(counts.fenced - before.fenced)
-        self._sampled = Counts(counts.updates, counts.frames, counts.repeats, counts.fenced)
+        metrics.gateway_rooms_lost_updates_total.inc(counts.lost - before.lost)
+        self._sampled = replace(counts)
         metrics.gateway_rooms.set(self._hub.rooms)
         subscriptions = self._hub.subscriptions()
         for channel in Channel:

@@ -37,7 +37,7 @@ def new_recent(first: int) -> Recent:
 class Owned:
     """A partition of ours. `next` is the offset to be routed next, `told` the highest progress that we told to all.
 
-    `latest` is there for state channels only.
+    `latest` is there for state channels only. `stream` is the epoch under which it was taken.
     """
 
     generation: Generation
@@ -45,6 +45,7 @@ class Owned:
     told: int
     recent: Recent
     latest: Latest | None
+    stream: str = ""
 
     def keep(self, routes: Routes, end: int) -> None:
         """What was routed, for those who will ask for it."""
@@ -86,17 +87,24 @@ class Ownership:
         return dict(self._owned)
 
     def stream(self, source: Source) -> str:
-        """The epoch of the source's stream."""
-        return self._fold.streams.get(source[0], "")
+        """The epoch of the source's stream, where we own it that under which we took it."""
+        owned = self._owned.get(source)
+        return owned.stream if owned is not None else self._fold.streams.get(source[0], "")
 
-    def take(self, source: Source, generation: Generation, start: int) -> Sequence[Ask]:
+    def outdated(self) -> Collection[str]:
+        """Channels of ours that another router has found to be another stream since: to be taken over again."""
+        streams = self._fold.streams
+        return {source[0] for source, owned in self._owned.items() if owned.stream != streams.get(source[0], "")}
+
+    def take(self, source: Source, generation: Generation, start: int, *, lost: bool = False) -> Sequence[Ask]:
         """Own a partition from offset `start` on, and tell every live slot. Call when interest is read to its end.
 
-        Returns what was asked of its past meanwhile.
+        `lost`: something before `start` was deleted before anybody had routed it. Returns what was asked of its past meanwhile.
         """
         latest = Latest(start) if source[0] in STATE_CHANNELS else None
         # What no room matched may have been committed without being told to anybody: so our start is told as progress too.
-        self._owned[source] = Owned(generation, start, -1, self._recent(source, start), latest)
+        recent, stream = self._recent(source, start), self.stream(source)
+        self._owned[source] = Owned(generation, start, -1, recent, latest, stream)
         metrics.router_takeovers_total.inc()
         metrics.router_partitions.set(len(self._owned))
         live = self._fold.live()
@@ -104,7 +112,8 @@ class Ownership:
         # knows of us, and our successor, which has read it, would begin beyond what it missed.
         tick = self._commits.begin({}, parts=len(live))
         for slot in live:
-            self._outgoing.add(slot, self._origin(source), [TookOver(start, dict(self._fold.read))], tick=tick)
+            took_over = TookOver(start, dict(self._fold.read), lost)
+            self._outgoing.add(slot, self._origin(source), [took_over], tick=tick)
         awaited = self._awaited.pop(source, {}).values()
         return [ask for wanted in awaited if (ask := self._answer(source, wanted)) is not None]
 
@@ -113,7 +122,7 @@ class Ownership:
         for source in list(sources):
             owned = self._owned.pop(source, None)
             if owned is not None:
-                self._kept[source] = self.stream(source), owned.next, owned.recent
+                self._kept[source] = owned.stream, owned.next, owned.recent
         self._awaited.clear()
         metrics.router_partitions.set(len(self._owned))
 
@@ -170,6 +179,20 @@ class Ownership:
                 owned.told = done
                 for slot in self._interested(source[0]):
                     self._outgoing.add(slot, self._origin(source), [Progress(done)])
+
+    def rewound(self, batch: Mapping[Source, Sequence[SourceRecord]]) -> Collection[str]:
+        """Channels of which a partition begins again below what was routed: these are other records than those."""
+        owned = self._owned
+        return {
+            source[0] for source, records in batch.items() if source in owned and records[0].offset < owned[source].next
+        }
+
+    def skipped(self, batch: Mapping[Source, Sequence[SourceRecord]]) -> Collection[Source]:
+        """Partitions that go on beyond what was to follow: that was compacted away, or deleted before we had it."""
+        owned = self._owned
+        return [
+            source for source, records in batch.items() if source in owned and records[0].offset > owned[source].next
+        ]
 
     def route(self, batch: Mapping[Source, Sequence[SourceRecord]]) -> tuple[Tick, list[DeadLetter]] | None:
         """Route a tick. Its dead letters are still to be sent, each a part of the tick; `None` where nothing was ours."""

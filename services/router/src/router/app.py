@@ -80,7 +80,7 @@ class App:
             made = await wait_for("kafka", self._ensure_topics, errors=_KAFKA_AWAY, stop=stop)
             if self.settings.topics().rooms_interest not in made:
                 await bootstrap(self.fold, self.records, slots=self.settings.slots)
-            self.partitions.renew_streams(self._channels(made))
+            self.partitions.made(self._channels(made))
             await wait_for("kafka", self.interest.start, errors=_KAFKA_AWAY, stop=stop)
             stack.push_async_callback(self.interest.stop)
             await self._join(stack, stop)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from common.events import StreamCreated
 from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition, partitions_of
 from common.logs import describe, get_logger
 from common.topics import Topics, stream_key
+from router.epochs import epoch_after
 from router.interest import InterestFold, Taken, UnreadableInterest, Wanted, read_interest
 from router.outgoing import Publisher
 
@@ -105,16 +104,31 @@ class InterestLog:
         assert self._consumer is not None
         await self._consumer.end_offsets(sorted(self._consumer.assignment())[:1])
 
-    async def ensure_streams(self, publisher: Publisher, renewed: Collection[str] = ()) -> None:
-        """Give each channel that has none a stream epoch, and `renewed` ones a new one; wait until it is read.
+    async def ensure_streams(
+        self,
+        publisher: Publisher,
+        ids: Mapping[str, bytes],
+        *,
+        made: Collection[str] = (),
+        rewound: Collection[str] = (),
+    ) -> None:
+        """See that each channel has a stream epoch, of the topic that it has now (`router.epochs`); wait until it is read.
 
         To be called after `catch_up`. Raises `KafkaError`.
         """
-        missing = [channel for channel in STREAMS if channel in renewed or channel not in self.fold.streams]
-        for channel in missing:
-            record = StreamCreated(channel=channel, epoch=_new_epoch())
+        known = self.fold.streams
+        changed: dict[str, str] = {}
+        for channel in STREAMS:
+            before, topic_id = known.get(channel), ids.get(channel)
+            is_new = channel in rewound or (channel in made and topic_id is None)
+            epoch = epoch_after(before, topic_id, is_new=is_new)
+            if epoch != before:
+                changed[channel] = epoch
+        for channel, epoch in changed.items():
+            record = StreamCreated(channel=channel, epoch=epoch)
             await (await publisher.send(self._topic, record.encode(), stream_key(channel)))
-        if missing:
+        if changed:
+            log.info("streams_begun", channels=sorted(changed))
             await self.catch_up()
 
     async def _seek(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
@@ -136,7 +150,3 @@ class InterestLog:
         except UnreadableInterest as error:
             log.warning("interest_record_skipped", **describe(error))
             return None
-
-
-def _new_epoch() -> str:
-    return "".join(random.SystemRandom().choices(string.ascii_lowercase + string.digits, k=6))

@@ -43,6 +43,8 @@ from router.takeover import starting_offsets
 log = get_logger("partitions")
 
 _POLL_MS = 200
+_WATCH_SECONDS = 5.0
+"""Between two looks at the ids of the topics: one small request to one broker."""
 _SETTLE_SECONDS = 3.0
 """Longest wait for acknowledgements when partitions go; the group waits for us meanwhile."""
 
@@ -80,14 +82,18 @@ class Partitions:
         )
         self._backoff = Backoff()
         self._joined = False
-        self._renewed: Sequence[str] = ()
+        self._made: Sequence[str] = ()
+        self._rewound: set[str] = set()
+        """Channels whose topic was seen to begin again below what was routed."""
+        self._ids: dict[str, bytes] = {}
+        """Of the topics as we know them."""
         self._failure: KafkaError | None = None
         self._group: Membership
         self._producer: AIOKafkaProducer
 
-    def renew_streams(self, channels: Sequence[str]) -> None:
+    def made(self, channels: Sequence[str]) -> None:
         """The topics of these channels were made just now: their offsets begin anew, and so must their cursors."""
-        self._renewed = tuple(channels)
+        self._made = tuple(channels)
 
     def answer(self, records: Sequence[Wanted | Taken]) -> None:
         """Answer newly read interest."""
@@ -117,7 +123,7 @@ class Partitions:
         """Route until `stop` is set, then finish what was begun, commit and leave the group."""
         interval = self._settings.router_commit_interval.total_seconds()
         committing = self._committer.run(self._group.consumer, interval)
-        work = (self._outgoing.run(), committing, self._tell_progress(), self._past.run())
+        work = (self._outgoing.run(), committing, self._tell_progress(), self._past.run(), self._watch_topics())
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(each) for each in work]
             try:
@@ -174,7 +180,15 @@ class Partitions:
             await self._route(batch)
 
     async def _route(self, batch: Mapping[TopicPartition, Sequence[SourceRecord]]) -> None:
-        routed = self._ownership.route({self._sources.source(each): records for each, records in batch.items()})
+        records = {self._sources.source(each): found for each, found in batch.items()}
+        if rewound := self._ownership.rewound(records):
+            self._rewound.update(rewound)
+            self._fail(KafkaError(f"offsets of {sorted(rewound)} have gone back"))
+            return
+        if (skipped := self._ownership.skipped(records)) and await self._has_lost(skipped):
+            self._fail(KafkaError("updates were deleted before they were routed"))
+            return
+        routed = self._ownership.route(records)
         if routed is None:
             return
         tick, letters = routed
@@ -188,6 +202,12 @@ class Partitions:
                 return
             sending.add_done_callback(partial(self._sent, tick))
 
+    async def _has_lost(self, skipped: Collection[Source]) -> bool:
+        """Whether some of them begin beyond what was to be routed next. Raises `KafkaError`."""
+        owned = self._ownership.owned()
+        begins = await self._group.consumer.beginning_offsets([self._sources.partition(each) for each in skipped])
+        return any(begins[self._sources.partition(each)] > owned[each].next for each in skipped if each in owned)
+
     def _sent(self, tick: Tick, done: asyncio.Future[object]) -> None:
         """A dead letter's acknowledgement: a part of its tick, as deliveries are."""
         error = None if done.cancelled() else done.exception()
@@ -199,26 +219,35 @@ class Partitions:
     async def _take_over(self) -> None:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
         assigned = self._group.assigned
+        ids = await self._kafka.topic_ids(self._group.consumer, self._sources.topics)
+        anew = self._made_anew(ids)
         starts = await starting_offsets(
             self._group.consumer,
             assigned,
             committed_of=partial(self._kafka.committed, self._group.name),
             end_of=self._past.end_of,
+            known_group=self._joined,
+            anew=anew,
         )
+        self._rewound.update(self._sources.source(each)[0] for each in starts.rewound)
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
-        await self._interest.ensure_streams(self._producer, self._renewed)
-        self._renewed = ()
+        channel_ids = {self._sources.channel(name): topic_id for name, topic_id in ids.items()}
+        rewound = self._rewound - {self._sources.channel(name) for name in anew}
+        await self._interest.ensure_streams(self._producer, channel_ids, made=self._made, rewound=rewound)
+        self._made, self._rewound = (), set()
+        self._ids.update(ids)
         if assigned is self._group.assigned:
             # Who was stalled on the way here, and has lost the partitions, has drawn a number above their owner's: nobody may hear it.
-            await self._group.confirm(starts)
+            await self._group.confirm(starts.offsets)
         if assigned is not self._group.assigned or self._failure is not None:
             return
         asks: list[tuple[Source, Ask]] = []
-        for partition, start in starts.items():
+        for partition, start in starts.offsets.items():
             source = self._sources.source(partition)
             self._group.consumer.seek(partition, start)
-            asks += [(source, ask) for ask in self._ownership.take(source, generations[source], start)]
+            taken = self._ownership.take(source, generations[source], start, lost=partition in starts.lost)
+            asks += [(source, ask) for ask in taken]
         self._past.taken(asks)
         self._group.resume()
         self._joined = True
@@ -256,6 +285,24 @@ class Partitions:
     def _new_recent(self, first: int) -> Recent:
         settings = self._settings
         return Recent(first, limit=settings.router_recent_updates, limit_bytes=settings.router_recent_bytes)
+
+    def _made_anew(self, ids: Mapping[str, bytes]) -> Collection[str]:
+        """Topics that are others than those we have known under their names."""
+        return {name for name, topic_id in ids.items() if self._ids.get(name, topic_id) != topic_id}
+
+    async def _watch_topics(self) -> None:
+        """A topic that is made anew while we run is taken over like a new one: a consumer may not notice for long."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if outdated := self._ownership.outdated():
+                self._fail(KafkaError(f"other streams since: {', '.join(sorted(outdated))}"))
+            try:
+                anew = self._made_anew(await self._kafka.topic_ids(self._group.consumer, self._sources.topics))
+            except KafkaError as error:
+                log.debug("topics_not_seen", **describe(error))
+                continue
+            if anew and not self._group.taking:
+                self._fail(KafkaError(f"topics were made anew: {', '.join(sorted(anew))}"))
 
     async def _tell_progress(self) -> None:
         while True:

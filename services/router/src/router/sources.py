@@ -25,6 +25,9 @@ class Sources:
     def partition(self, source: Source) -> TopicPartition:
         return TopicPartition(self._topics[source[0]], source[1])
 
+    def channel(self, topic: str) -> str:
+        return self._names[topic]
+
     def topic(self, channel: str) -> str:
         return self._topics[channel]
 

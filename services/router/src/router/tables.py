@@ -72,7 +72,7 @@ class Tables:
             changes = each.latest.take_changes() if each.latest is not None else None
             if each.latest is None or changes is None:
                 continue
-            stream = self._ownership.stream(source)
+            stream = each.stream
             try:
                 written = await self._checkpoints.write(source, each.generation, stream, changes)
             except RedisError as error:

@@ -23,6 +23,7 @@ class Notice(StrEnum):
     SLOW_CONSUMER = "slow_consumer"
     DEGRADED = "degraded"
     RECOVERED = "recovered"
+    UPDATES_LOST = "updates_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,13 @@ def notice(kind: Notice, message: str, *, retry_after: float | None = None) -> b
     """`retry_after`: seconds that a client had best wait before it connects again."""
     fields = {} if retry_after is None else {"retryAfterMs": _ms(retry_after)}
     return _answer("notice", None, code=kind.value, message=message, **fields)
+
+
+def updates_lost(room: Room, *, oldest: str) -> bytes:
+    """Updates were deleted before they could be sent to this subscription, which goes on from `oldest`, a cursor."""
+    text = "updates were deleted before they could be sent; the subscription goes on without them"
+    code = Notice.UPDATES_LOST.value
+    return _answer("notice", None, code=code, message=text, channel=room.channel.value, room=room.id, oldest=oldest)
 
 
 def error(
