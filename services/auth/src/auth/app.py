@@ -75,8 +75,9 @@ class App:
             background.append(group.create_task(self.revocations.run()))
             await _complete_or_stopped(self.revocations, stop)
             self.readiness.available("revocations")
-            await stack.enter_async_context(self._consuming(producer, stop))
-            for name, ask in (("redis", self._ping), ("kafka", producer.check)):
+            replies = KafkaReplies(producer, self.settings.topics().auth_replies, self.clock)
+            await stack.enter_async_context(self._consuming(replies, stop))
+            for name, ask in (("redis", self._ping), ("kafka", producer.check), ("replies", replies.check)):
                 background.append(group.create_task(watch(self.readiness, name, ask)))
             log.info("ready", key_store=self.settings.auth_key_store, revoked=len(self.revoked))
             await stop.wait()
@@ -97,8 +98,8 @@ class App:
         await self.redis.ping()
 
     @asynccontextmanager
-    async def _consuming(self, producer: RenewedProducer, stop: asyncio.Event) -> AsyncIterator[None]:
-        requests = self._requests(producer)
+    async def _consuming(self, replies: KafkaReplies, stop: asyncio.Event) -> AsyncIterator[None]:
+        requests = self._requests(replies)
         broker = await wait_for("kafka", lambda: self._start_broker(requests), errors=_KAFKA_AWAY, stop=stop)
         self.readiness.available("requests")
         try:
@@ -117,11 +118,10 @@ class App:
             raise
         return broker
 
-    def _requests(self, producer: RenewedProducer) -> Requests:
+    def _requests(self, replies: KafkaReplies) -> Requests:
         settings = self.settings
         lifetimes = Lifetimes.of(settings.auth_cache_ttl, settings.auth_cache_negative_ttl)
         validator = Validator(self.store, self.recent, self.shared, self.revoked, lifetimes=lifetimes, clock=self.clock)
-        replies = KafkaReplies(producer, settings.topics().auth_replies)
         max_age_ms = round(settings.auth_request_max_age.total_seconds() * 1000)
         return Requests(validator, replies, slots=settings.slots, max_age_ms=max_age_ms, clock=self.clock)
 
@@ -147,7 +147,7 @@ def build(settings: AuthSettings) -> App:
         shared=shared,
         revoked=revoked,
         revocations=RevocationsReader(kafka, settings.topics().auth_revocations, revoked, forget),
-        readiness=Readiness("redis", "kafka", "revocations", "requests"),
+        readiness=Readiness("redis", "kafka", "revocations", "requests", "replies"),
     )
 
 
