@@ -123,7 +123,8 @@ async def test_a_saved_cursor_is_given_back(server):
 
 
 async def test_a_connection_lost_before_its_handshake_is_opened_again(server, heard, monkeypatch):
-    connect, lost = connection.connect, []
+    connect = connection.connect  # type: ignore[attr-defined]  # imported there, and replaced there
+    lost: list[bool] = []
 
     async def lose_once(*given, **named):
         if server.accepted == 1 and not lost:

@@ -46,7 +46,7 @@ def test_canonical_form_is_its_own_canonical_form(raw):
 
 @given(raw_filters(), st.randoms(use_true_random=False))
 def test_order_repeats_and_whitespace_do_not_matter(raw, random):
-    def rewritten(value):
+    def rewritten(value: object) -> object:
         if isinstance(value, list):
             again = [f"  {item}\t" for item in value] + value[:1]
             random.shuffle(again)

@@ -63,7 +63,7 @@ async def test_a_pause_ends_by_itself():
 async def test_work_is_cancelled_when_stopped():
     stop, ended = asyncio.Event(), []
 
-    async def work():
+    async def work() -> None:
         try:
             stop.set()
             await asyncio.Event().wait()
@@ -77,13 +77,13 @@ async def test_work_is_cancelled_when_stopped():
 async def test_a_failure_of_one_ends_the_others_and_is_raised():
     ended = []
 
-    async def endless():
+    async def endless() -> None:
         try:
             await asyncio.Event().wait()
         finally:
             ended.append(True)
 
-    async def failing():
+    async def failing() -> None:
         raise ConnectionError("lost")
 
     async with asyncio.timeout(5):
@@ -117,7 +117,7 @@ run_service(main)
 """
 
 
-def program(after: str) -> subprocess.Popen:
+def program(after: str) -> subprocess.Popen[str]:
     child = subprocess.Popen([sys.executable, "-c", PROGRAM.format(after=after)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -129,12 +129,14 @@ def test_a_signal_drains_and_the_exit_is_0(number):
     with program("pass") as child:
         os.kill(child.pid, number)
         assert child.wait(timeout=10) == 0
+        assert child.stdout is not None
         assert child.stdout.read() == "drained\n"
 
 
 def test_a_second_signal_stops_at_once():
     with program("await asyncio.Event().wait()") as child:
         os.kill(child.pid, signal.SIGTERM)
+        assert child.stdout is not None
         assert child.stdout.readline() == "drained\n"
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait(timeout=10) == 1

@@ -22,10 +22,10 @@ def test_a_metric_is_named_after_its_service_and_its_unit(name):
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_the_variable_is_the_exported_name(name):
-    assert DECLARED[name].describe()[0].name == name.removesuffix("_total")
+    assert next(iter(DECLARED[name].describe())).name == name.removesuffix("_total")
 
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_metric_says_what_it_means_and_labels_no_ids(name):
-    assert DECLARED[name].describe()[0].documentation
+    assert next(iter(DECLARED[name].describe())).documentation
     assert set(DECLARED[name]._labelnames) <= LABELS

@@ -29,7 +29,7 @@ async def test_text_goes_in_and_comes_out(settings):
 async def test_a_connection_that_was_cut_is_made_anew(settings):
     async with connect_redis(settings) as redis, connect_redis(settings) as operator:
         await redis.set("kept", "1")
-        await operator.client_kill_filter(_id=await redis.client_id())
+        await operator.client_kill_filter(_id=str(await redis.client_id()))
         assert await redis.get("kept") == "1"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -53,8 +54,10 @@ def encoded(update, **options) -> bytes:
     return json.dumps(update, **options).encode("utf-8", "surrogatepass")
 
 
-def frame(update: dict, update_id: str = "3:18231", record_timestamp: int = 1765220950000) -> dict:
-    return json.loads(frame_json(decode_update(encoded(update)), update_id, record_timestamp=record_timestamp))
+def frame(update: object, update_id: str = "3:18231", record_timestamp: int = 1765220950000) -> dict[str, Any]:
+    told = frame_json(decode_update(encoded(update)), update_id, record_timestamp=record_timestamp)
+    found: dict[str, Any] = json.loads(told)
+    return found
 
 
 @given(updates(), st.booleans(), st.sampled_from([None, 2]))

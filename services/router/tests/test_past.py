@@ -311,8 +311,10 @@ async def test_a_router_that_starts_anew_builds_its_tables_from_checkpoints(
 
 
 async def test_a_router_that_finds_redis_emptied_builds_its_tables_from_the_topics(
-    outside: Outside, values: dict[str, float], system: System
+    outside: Outside, values: dict[str, float], system: System, router: Service
 ):
+    if router.runs:
+        router.stop()
     await outside.redis.flushdb()
     following = system.start("router", router_checkpoint_interval="300ms")
 
