@@ -186,10 +186,12 @@ static int advance(Socket *s) {
 
 static void count_update(const char *payload, size_t size) {
     if (stamps_mode) {
+        /* The histogram is for the answers while sockets are opened. */
+        int measured = busy != OPENING;
         int64_t clock = wall_ns();
         const char *at = payload, *end = payload + size;
         while ((at = memmem(at, end - at, "\"t\":", 4))) {
-            note((clock - strtoll(at + 4, NULL, 10)) / 1e6);
+            if (measured) note((clock - strtoll(at + 4, NULL, 10)) / 1e6);
             updates++;
             at += 4;
             if (!lines_mode) break;

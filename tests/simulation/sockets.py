@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from gateway.websocket import WebSocket
 from tests.simulation.gateways import PATH, Gateway
 
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9
 _HIGH_WATER = 800
-_HANDSHAKE = (
-    "GET {path} HTTP/1.1\r\nHost: gateway\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nx-api-key: {user}\r\n\r\n"
-)
+_HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
 
 
 class Socket(asyncio.Transport):
@@ -34,7 +37,7 @@ class Socket(asyncio.Transport):
         self._closing = False
         self.peer = WebSocket(gateway.connections)
         self.peer.connection_made(self)
-        self.peer.data_received(_HANDSHAKE.format(path=PATH, user=user).encode())
+        self.peer.upgrade(Request(PATH, Headers({**_HANDSHAKE, "x-api-key": user})))
         self._head = True
 
     # The client's side --------------------------------------------------------------------------------------------
@@ -97,10 +100,6 @@ class Socket(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 1) if name == "peername" else default
-
-    def get_protocol(self) -> Any:
-        """What uvicorn's protocol would be."""
-        return SimpleNamespace(parser=None)
 
     def can_write_eof(self) -> bool:
         return False

@@ -13,11 +13,12 @@ import orjson
 from common.channels import Channel
 from common.deliveries import Activated, Began, OperatorMessage, Replayed, Routed, Verdict
 from common.events import AuthReply, Decision
-from common.health import HttpServer, listen
+from common.health import listen
 from common.identifiers import FencingEpoch, KeyHash, RoomId, Slot, hash_api_key
 from common.rooms import Room
 from gateway.app import App, build
 from gateway.protocol.session import Session
+from gateway.server import GatewayServer
 from gateway.settings import GatewaySettings
 from gateway.websocket import WebSocket
 from services.gateway.tests.roles import MemoryProducer, Written, delivery
@@ -182,7 +183,7 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
 
 
 async def _serve(gateway: Running, listener: socket.socket, stop: asyncio.Event) -> None:
-    app, server = gateway.app, HttpServer(gateway.app._server_config())
+    app, server = gateway.app, GatewayServer(gateway.app.http, gateway.app.connections)
     async with asyncio.TaskGroup() as group:
         http = group.create_task(server.serve(sockets=[listener]))
         background = [group.create_task(app.records.run(gateway.producer)), group.create_task(app.ticker.run())]
@@ -190,6 +191,5 @@ async def _serve(gateway: Running, listener: socket.socket, stop: asyncio.Event)
         # An orderly end takes uvicorn 0.2 s, and nothing here is about it.
         for task in (http, *background):
             task.cancel()
-        for each in server.servers:
-            each.close()
+        server.arrivals.close()
         await app.redis.aclose()

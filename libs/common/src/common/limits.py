@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from common.errors import FieldError
@@ -32,7 +32,7 @@ class Limits:
     connections: int | None = None
 
     def to_json(self) -> dict[str, int | None]:
-        return {_WIRE_NAMES[name]: value for name, value in asdict(self).items()}
+        return {wire: getattr(self, name) for name, wire in _WIRE_NAMES.items()}
 
     def with_overrides(self, overrides: Mapping[str, int | None]) -> Limits:
         """These limits with a key's own, given by their wire names; `null` takes a limit away. Unknown names are left out."""

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-import uvicorn
 from starlette.applications import Starlette
 
 from common.channels import Channel
 from common.clock import Clock, SystemClock
-from common.health import HttpServer, Readiness, listen
+from common.health import Readiness, listen
 from common.identifiers import KeyHash, hash_api_key, new_gateway_id
 from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, wait_for
@@ -45,12 +44,12 @@ from gateway.records import Records
 from gateway.reports import Reports
 from gateway.restating import Restating
 from gateway.revocations import RevocationsReader
+from gateway.server import GatewayServer
 from gateway.settings import GatewaySettings
 from gateway.slot import Slots
 from gateway.statistics import Statistics
 from gateway.tenancy import Tenancy
 from gateway.ticker import Ticker
-from gateway.websocket import protocol_factory
 
 log = get_logger("gateway")
 
@@ -85,7 +84,7 @@ class App:
         """
         raise_file_limit(self.settings.gateway_max_connections)
         listeners = self._listen(process)
-        server = HttpServer(self._server_config())
+        server = GatewayServer(self.http, self.connections)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             stack.push_async_callback(self.redis.aclose)
             serving = group.create_task(server.serve(sockets=listeners))
@@ -140,18 +139,6 @@ class App:
             listen(host, port, variable="GATEWAY_PORT", backlog=_BACKLOG, shared=True),
             listen(host, own + process, variable="GATEWAY_PROCESS_PORT", backlog=_BACKLOG),
         ]
-
-    def _server_config(self) -> uvicorn.Config:
-        return uvicorn.Config(
-            self.http,
-            ws=protocol_factory(self.connections),
-            http="httptools",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-        )
 
 
 def build(settings: GatewaySettings) -> App:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from common.kafka import AIOKafkaConsumer, Kafka
 from common.topics import Topics
 from gateway.authentication import Authentication
 from gateway.deliveries import open_at_end
 from gateway.polling import poll
 from gateway.slot import Lease
+
+_TURN_SECONDS = 0.005
+"""Of deciding at a time: whoever is let in writes, and each decision may be for many."""
 
 
 class RepliesReader:
@@ -22,7 +27,12 @@ class RepliesReader:
 
     async def run(self, consumer: AIOKafkaConsumer) -> None:
         """Hand decisions to who asked, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             for record in await poll(consumer, "auth replies"):
                 if record.value is not None:
                     self._authentication.replied(record.value)
+                if loop.time() - begun > _TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    begun = loop.time()

@@ -16,6 +16,7 @@ from gateway.authentication import Authentication
 from gateway.handshake import Handshake, Networks
 from gateway.hub import Hub
 from gateway.limits import AddressLimits
+from gateway.opening import Openings
 from gateway.outages import Outages
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.session import Profile, Session
@@ -65,8 +66,7 @@ class Connections:
     ) -> None:
         self.hub = hub
         self.profile = profile
-        self.path = admission.path
-        self.trusted = admission.trusted
+        self.openings = Openings(admission.path, trusted=admission.trusted)
         self.outbox_bytes = admission.outbox_bytes
         self.replay_bytes = admission.replay_bytes
         self.validate = authentication.validate

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import Headers
@@ -63,20 +64,22 @@ def _forwarded_for(headers: Headers, trusted: Networks) -> str | None:
     """The address nearest to us that is not one of our own proxies: what stands left of it, its sender may have made up."""
     hops = [hop.strip() for line in headers.get_all("X-Forwarded-For") for hop in line.split(",")]
     for hop in reversed(hops):
-        if not _is_address(hop):
+        if _address(hop) is None:
             return None
         if not _is_in(hop, trusted):
             return hop
     return None
 
 
-def _is_in(address: str, networks: Networks) -> bool:
-    return _is_address(address) and any(ip_address(address) in network for network in networks)
+def _is_in(text: str, networks: Networks) -> bool:
+    address = _address(text)
+    return address is not None and any(address in network for network in networks)
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(maxsize=4096)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """`None` where it is none."""
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None

@@ -8,10 +8,11 @@ No task, queue or timer of its own: deadlines are the wheel's, fan-out is the hu
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
+
+from websockets.http11 import Request
 
 from common import metrics
 from common.errors import ErrorCode
@@ -19,7 +20,6 @@ from common.events import Decision
 from common.identifiers import new_connection_id
 from gateway import joining
 from gateway.handshake import Handshake
-from gateway.opening import Opening
 from gateway.protocol import replies
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.effects import (
@@ -59,7 +59,6 @@ class WebSocket(FrameSender):
 
     __slots__ = (
         "_incoming",
-        "_opening",
         "_phase",
         "address",
         "asked",
@@ -67,12 +66,11 @@ class WebSocket(FrameSender):
         "session",
     )
     session: Session
-    """There from the end of the handshake on."""
+    """There once the handshake is accepted."""
 
     def __init__(self, owner: Connections) -> None:
         super().__init__(owner)
         self._phase = Phase.OPENING
-        self._opening: Opening | None = None
         self._incoming: Incoming | None = None
         self.asked: joining.Asked | None = None
         self.address = ""
@@ -80,22 +78,11 @@ class WebSocket(FrameSender):
 
     # asyncio.Protocol -----------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # uvicorn's HTTP protocol and its parser refer to each other: 2 KB until a collection of garbage finds them.
-        cast(Any, self._transport.get_protocol()).parser = None
-        self._opening = Opening(self.owner.path, self._peer(), trusted=self.owner.trusted)
-
     def data_received(self, data: bytes) -> None:
-        match self._phase:
-            case Phase.OPENING:
-                self._handshake(data)
-            case Phase.OPEN | Phase.CLOSING:
-                self._receive(data)
+        if self._phase in (Phase.OPEN, Phase.CLOSING):
+            self._receive(data)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        if self._opening is not None:
-            self._opening.end()
         if self._phase is Phase.OPENING:
             return
         self._withdraw()
@@ -115,29 +102,25 @@ class WebSocket(FrameSender):
 
     # Opening --------------------------------------------------------------------------------------------------------
 
-    def _handshake(self, data: bytes) -> None:
-        opening = self._opening
-        answer = opening.receive(data) if opening is not None else None
-        if opening is None or answer is None:
-            return
-        self._transport.write(answer.response)
-        opening.end()
-        self._opening = None
+    def upgrade(self, request: Request) -> None:
+        """Answer the handshake: the connection is open then, or refused and closing."""
+        answer = self.owner.openings.answer(request, self._peer())
         if answer.handshake is None:
+            self._transport.write(answer.response)
             self._transport.close()
         else:
-            self._open(answer.handshake)
+            self._open(answer.handshake, answer.response)
 
-    def _open(self, handshake: Handshake) -> None:
-        now, now_ms = self.owner.now(), self.owner.now_ms()
+    def _open(self, handshake: Handshake, response: bytes) -> None:
         self.address = handshake.address
-        self.session = session = Session(new_connection_id(), self.owner.profile, now=now)
+        self.session = session = Session(new_connection_id(), self.owner.profile, now=self.owner.now())
         self._phase = Phase.OPEN
         refusal = self.owner.admit(self, handshake)
+        # One write, as each costs more than all the rest of a handshake.
+        self._transport.write(response + text_frame(session.welcome(now_ms=self.owner.now_ms())))
         if refusal is None:
-            self.carry_out(session.opened(handshake.api_key, now_ms=now_ms))
+            self.carry_out(session.opened(handshake.api_key))
         else:
-            self.carry_out(session.opened(None, now_ms=now_ms))
             code, error, retry_after = refusal.close_code, refusal.error, refusal.retry_after
             self.fail(code, error, refusal.message, retryable=refusal.retryable, retry_after=retry_after)
         self._wake()
@@ -269,12 +252,3 @@ class WebSocket(FrameSender):
         if self._phase is Phase.OPEN:
             self._phase = Phase.CLOSING
             self.write(close_frame(close_payload(code, reason)))
-
-
-def protocol_factory(owner: Connections) -> Any:
-    """What uvicorn takes as its `ws=` class."""
-
-    def make(*_args: object, **_kwargs: object) -> WebSocket:
-        return WebSocket(owner)
-
-    return make

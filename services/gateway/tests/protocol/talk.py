@@ -55,7 +55,8 @@ class Talk:
     # What happens to it ----------------------------------------------------------------------------------------------
 
     def open(self, api_key: str | None = None) -> Sequence[Effect]:
-        return self._keep(self.session.opened(api_key, now_ms=self.clock.now_ms()))
+        welcome = Send(self.session.welcome(now_ms=self.clock.now_ms()))
+        return self._keep((welcome, *self.session.opened(api_key)))
 
     def says(self, message: object) -> Sequence[Effect]:
         text = message if isinstance(message, bytes) else json.dumps(message).encode()

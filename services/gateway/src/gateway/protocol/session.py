@@ -133,12 +133,13 @@ class Session:
 
     # Opening and authentication -------------------------------------------------------------------------------------
 
-    def opened(self, api_key: str | None, *, now_ms: int) -> tuple[Effect, ...]:
+    def welcome(self, *, now_ms: int) -> bytes:
+        """What is said first, before anything else."""
+        return replies.welcome(self.id, now_ms=now_ms, timing=self._profile.timing, limits=self._limits)
+
+    def opened(self, api_key: str | None) -> tuple[Effect, ...]:
         """The handshake is done; `api_key` is the one that it carried."""
-        welcome = Send(replies.welcome(self.id, now_ms=now_ms, timing=self._profile.timing, limits=self._limits))
-        if api_key is None:
-            return (welcome,)
-        return (welcome, self._authenticate(None, api_key, self._started))
+        return () if api_key is None else (self._authenticate(None, api_key, self._started),)
 
     def decided(self, decision: Decision, *, now: float, now_ms: int) -> tuple[Effect, ...]:
         """Auth has answered."""

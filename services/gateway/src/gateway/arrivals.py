@@ -1,0 +1,96 @@
+"""New sockets: taken from the kernel as they come, let in a few a turn of the event loop.
+
+    kernel's queue -- many at once --> waiting -- a few a turn --> HTTP, and what it becomes
+
+libuv takes one socket a turn: under ten thousand at once the kernel's queue overflows, and who is dropped there tries again after seconds.
+And were all that wait served at once, updates to sockets that are open would wait behind their handshakes (`benchmarks/connect_storm.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from common.logs import describe, get_logger
+
+log = get_logger("arrivals")
+
+_TAKEN_A_TURN = 256
+_LET_IN_A_TURN = 8
+_PAUSE_SECONDS = 0.2
+
+
+class Arrivals:
+    """`factory` makes the protocol of one socket. To be made with the event loop running."""
+
+    def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._factory = factory
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[socket.socket] = []
+        self._waiting: deque[socket.socket] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._is_turning = False
+
+    def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Take what comes at these sockets, which listen already and do not block."""
+        self._listeners += listeners
+        for listener in listeners:
+            self._loop.add_reader(listener, self._take, listener)
+
+    def close(self) -> None:
+        """Take no more; who waits is turned away without a word. The listeners are closed too."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        self._listeners.clear()
+        for waiting in self._waiting:
+            waiting.close()
+        self._waiting.clear()
+
+    def _take(self, listener: socket.socket) -> None:
+        for _ in range(_TAKEN_A_TURN):
+            try:
+                arrived, _address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._pause(listener, error)
+                break
+            arrived.setblocking(False)
+            self._waiting.append(arrived)
+        self._turn()
+
+    def _pause(self, listener: socket.socket, error: OSError) -> None:
+        """No file descriptor is left, or no memory: ask again later, not at once and for ever."""
+        log.warning("sockets_not_taken", **describe(error))
+        self._loop.remove_reader(listener)
+        self._loop.call_later(_PAUSE_SECONDS, self._resume, listener)
+
+    def _resume(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener, self._take, listener)
+
+    def _turn(self) -> None:
+        if self._waiting and not self._is_turning:
+            self._is_turning = True
+            self._loop.call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        self._is_turning = False
+        for _ in range(min(_LET_IN_A_TURN, len(self._waiting))):
+            task = self._loop.create_task(self._open(self._waiting.popleft()))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        self._turn()
+
+    async def _open(self, arrived: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._factory, arrived)
+        except OSError as error:
+            # It has gone meanwhile.
+            log.debug("socket_not_opened", **describe(error))
+            arrived.close()
