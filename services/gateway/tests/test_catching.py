@@ -144,6 +144,48 @@ def test_those_who_come_together_are_one_record_with_the_least_that_any_had(worl
     assert world.ask() == Ask({0: 3}, STREAM, False)
 
 
+def test_who_comes_before_the_answer_shares_it(world):
+    first, _told = world.resume({0: 3})
+    world.tick()
+    world.activate(9)
+    request = world.request()
+    later, told = world.resume({0: 5})
+    world.tick()
+    assert world.request() == request
+    world.answer(4, 6, upto=9, request=request)
+    assert (first.got, later.got) == (["4", "6"], ["6"])
+    assert told.words == ["begun", "replay 1"]
+
+
+@pytest.mark.parametrize(
+    ("had", "begun", "after"),
+    [(2, False, 0.1), (3, True, 0.1), (3, False, 15.0)],
+    ids=["lacks more", "after the first answer", "long after the ask"],
+)
+def test_who_cannot_share_an_answer_asks_for_itself(had, begun, after):
+    world = World(partitions=2)
+    world.resume({0: 3, 1: 3})
+    world.tick()
+    request = world.request()
+    if begun:
+        world.deliver(Began(BTC.id, request, Verdict.REPLAY, 0))
+    world.clock.advance(after)
+    world.resume({0: had, 1: 3})
+    world.tick()
+    assert world.request() != request
+    assert world.ask().since == {0: had, 1: 3}
+
+
+def test_a_record_that_nobody_waits_for_any_more_is_shared_by_nobody(world):
+    member, _told = world.resume({0: 3})
+    world.tick()
+    request = world.request()
+    world.hub.unregister(member, [BTC])
+    world.resume({0: 3})
+    world.tick()
+    assert world.request() != request
+
+
 def test_a_partition_that_a_cursor_does_not_name_is_asked_for_from_its_start():
     world = World(partitions=2)
     world.resume({1: 4})

@@ -14,7 +14,7 @@ from common.deliveries import Verdict
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, Slot
 from common.rooms import room_of
-from router.replay import Ask, Bounds, Matching, Origins, Queue, judge
+from router.replay import Ask, Bounds, Matching, Origins, Queue, judge, pause_after
 from services.router.tests.past import entry
 from tests.support.matcher import matches
 
@@ -78,6 +78,22 @@ def test_those_who_come_during_a_pass_are_in_the_next():
     assert [each.request for each in queue.take()] == [2]
     queue.add(ask(5))
     assert [each.request for each in queue.take()] == [1]
+
+
+def test_an_ask_that_was_answered_may_come_again():
+    queue = Queue()
+    queue.add(ask(5))
+    queue.take()
+    queue.answered()
+    queue.add(ask(5))
+    assert queue.take() == [ask(5)]
+
+
+@pytest.mark.parametrize(
+    ("took", "asks", "pause"), [(0.3, 1, 0.005), (0.005, 100, 0.02), (0.1, 60, 0.3), (0.3, 1000, 0.5)]
+)
+def test_few_asks_hardly_wait_for_others_and_many_asks_of_long_passes_do(took: float, asks: int, pause: float):
+    assert pause_after(took, asks=asks) == pytest.approx(pause)
 
 
 FILTERS = st.sampled_from(

@@ -1,7 +1,8 @@
 """Connections that catch up: replay after a cursor, or a snapshot, and then the live stream without a gap (DESIGN section 7). Pure.
 
 Those who ask for the same room at about the same time are one group, with one interest record: routers replay once for all of them, and
-what a connection had already is dropped here, by its own offsets.
+what a connection had already is dropped here, by its own offsets. Who comes before the first answer, and had all that was not asked for,
+joins those who have asked.
 
     gathered --(tick)--> asked --(every partition: began, replayed..., activated)--> caught up, a member like the others
                            |  not heard of for `retry`: asked again under the same number
@@ -70,6 +71,8 @@ class Group:
     snapshot: bool
     request: int = 0
     asked_at: float = 0.0
+    asked: dict[int, int] | None = None
+    """Partition -> offset beyond which it was asked for; `None` before that, and where all is asked for."""
     heard_at: float = 0.0
     members: dict[Member, CatchUp] = field(default_factory=dict)
     joined: set[int] = field(default_factory=set)
@@ -77,8 +80,20 @@ class Group:
     verdicts: dict[int, int] = field(default_factory=dict)
     oldest: dict[int, int] = field(default_factory=dict)
 
+    def covers(self, catch_up: CatchUp) -> bool:
+        """Whether its answer, of which nothing came yet, has all that this one wants."""
+        if self.verdicts:
+            return False
+        return self.asked is None or all(catch_up.had.get(each, -1) >= had for each, had in self.asked.items())
 
+
+_SHARED = 0.25
+"""The part of the timeout for which others may join an unanswered group, whose timeout becomes theirs."""
 _REFUSALS = frozenset({Verdict.EXPIRED, Verdict.FUTURE})
+
+
+_Kind = tuple[RoomId, str | None, bool]
+"""Room, stream and whether a snapshot will do: those who are alike in these may be one group."""
 
 
 class CatchingUp:
@@ -100,8 +115,12 @@ class CatchingUp:
         self._partitions = partitions
         self._retry = retry
         self._timeout = timeout
-        self._gathering: dict[tuple[RoomId, str | None, bool], Group] = {}
+        self._gathering: dict[_Kind, Group] = {}
         self._asked: dict[int, Group] = {}
+        self._latest: dict[_Kind, Group] = {}
+        """Of those asked, the last of each kind."""
+        self._answered: dict[str, dict[int, Group]] = {}
+        """By channel, those asked of which every partition has said what it gives."""
         self._rooms: dict[RoomId, dict[Member, tuple[Group, CatchUp]]] = {}
 
     @property
@@ -142,10 +161,10 @@ class CatchingUp:
     def tick(self, now: float) -> None:
         """Ask for what was gathered, and again for what was not heard of."""
         gathered, self._gathering = self._gathering, {}
-        for group in gathered.values():
+        for kind, group in gathered.items():
             if group.members:
                 group.request = self._activation.next_request()
-                self._asked[group.request] = group
+                self._asked[group.request] = self._latest[kind] = group
                 self._ask(group, now)
         for group in list(self._asked.values()):
             if group.request not in self._asked:
@@ -161,6 +180,8 @@ class CatchingUp:
     def clear(self) -> None:
         self._gathering.clear()
         self._asked.clear()
+        self._latest.clear()
+        self._answered.clear()
         self._rooms.clear()
 
     # Answers --------------------------------------------------------------------------------------------------------
@@ -171,6 +192,9 @@ class CatchingUp:
             return
         group.verdicts[partition] = item.verdict
         group.oldest[partition] = item.oldest
+        channel = group.room.channel.value
+        if len(group.verdicts) >= self._partitions(channel):
+            self._answered.setdefault(channel, {})[group.request] = group
         self._set_apart(group, item, partition, now)
         if item.verdict not in _REFUSALS:
             # A cursor that no partition can serve is refused without a word before.
@@ -224,11 +248,14 @@ class CatchingUp:
 
     def settle(self, channel: str, enter: Callable[[Member, Room], None]) -> None:
         """`enter` those of a channel who have caught up with everybody else, then tell them; they are nobody of ours any more."""
-        for group in [each for each in self._asked.values() if each.room.channel.value == channel]:
-            partitions = self._partitions(channel)
+        answered = self._answered.get(channel)
+        if not answered:
+            return
+        partitions = self._partitions(channel)
+        for group in list(answered.values()):
             if group.request not in self._asked:
                 continue
-            if len(group.verdicts) >= partitions and not _REFUSALS.isdisjoint(group.verdicts.values()):
+            if not _REFUSALS.isdisjoint(group.verdicts.values()):
                 self._refuse(group)
             elif len(group.joined) >= partitions and self._positions.is_level(channel):
                 self._finish(group, enter)
@@ -244,10 +271,19 @@ class CatchingUp:
 
     def _gather(self, catch_up: CatchUp, now: float) -> None:
         room, stream = catch_up.room, catch_up.since.epoch if catch_up.since is not None else None
-        key = (room.id, stream, catch_up.snapshot)
-        group = self._gathering.setdefault(key, Group(room, stream, catch_up.snapshot, heard_at=now))
+        kind = (room.id, stream, catch_up.snapshot)
+        group = self._unanswered(kind, catch_up, now) or self._gathering.get(kind)
+        if group is None:
+            group = self._gathering[kind] = Group(room, stream, catch_up.snapshot, heard_at=now)
         group.members[catch_up.member] = catch_up
         self._rooms.setdefault(room.id, {})[catch_up.member] = (group, catch_up)
+
+    def _unanswered(self, kind: _Kind, catch_up: CatchUp, now: float) -> Group | None:
+        """A group that has asked for what this one wants, not long ago, and has no answer yet."""
+        group = self._latest.get(kind)
+        if group is None or not group.covers(catch_up) or now - group.heard_at >= _SHARED * self._timeout:
+            return None
+        return group
 
     def _set_apart(self, group: Group, item: Began, partition: int, now: float) -> None:
         """The verdict is on the least that any of the group had. Those for whom it would be another one are asked for anew."""
@@ -261,11 +297,11 @@ class CatchingUp:
                 del group.members[catch_up.member]
                 self._gather(catch_up, now)
         if not group.members:
-            self._asked.pop(group.request, None)
+            self._drop(group)
 
     def _ask(self, group: Group, now: float) -> None:
         group.asked_at = now
-        since = self._since(group) if group.stream is not None else None
+        since = group.asked = self._since(group) if group.stream is not None else None
         self._interest.want(group.room, group.request, since=since, stream=group.stream, snapshot=group.snapshot)
 
     def _since(self, group: Group) -> dict[int, int]:
@@ -297,11 +333,18 @@ class CatchingUp:
                 catch_up.listener.refused("the cursor is ahead of the stream")
 
     def _end(self, group: Group) -> list[CatchUp]:
-        self._asked.pop(group.request, None)
+        self._drop(group)
         ended = list(group.members.values())
         for catch_up in ended:
             self._forget(catch_up.member, group.room)
         return ended
+
+    def _drop(self, group: Group) -> None:
+        self._asked.pop(group.request, None)
+        self._answered.get(group.room.channel.value, {}).pop(group.request, None)
+        kind = (group.room.id, group.stream, group.snapshot)
+        if self._latest.get(kind) is group:
+            del self._latest[kind]
 
     def _forget(self, member: Member, room: Room) -> bool:
         here = self._rooms.get(room.id, {})
@@ -314,7 +357,7 @@ class CatchingUp:
         group = found[0]
         group.members.pop(member, None)
         if not group.members:
-            self._asked.pop(group.request, None)
+            self._drop(group)
         return True
 
 

@@ -28,7 +28,7 @@ from router.history import NoLongerHeld, SourceLog
 from router.jobs import Jobs
 from router.outgoing import Outgoing
 from router.recent import Entry
-from router.replay import Ask, Bounds, Matching, Origins, Queue, judge
+from router.replay import Ask, Bounds, Matching, Origins, Queue, judge, pause_after
 from router.sources import Source
 from router.tables import Tables
 
@@ -102,7 +102,10 @@ class Passes:
             began = self._clock.monotonic()
             metrics.router_replay_passes_total.labels(origin.value).inc()
             await self._pass(Target(source, owned, {ask.slot: ask.epoch for ask in asks}), asks)
-            metrics.router_replay_seconds.observe(self._clock.monotonic() - began)
+            took = self._clock.monotonic() - began
+            metrics.router_replay_seconds.observe(took)
+            queue.answered()
+            await asyncio.sleep(pause_after(took, asks=len(asks)))
         if self._queues.get(key) is queue:
             del self._queues[key]
 

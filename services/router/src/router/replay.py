@@ -16,6 +16,8 @@ from router.recent import Entry
 _MOST_ANSWERS = 10_000
 """In one item, which must fit into a record."""
 
+_PAUSE_PASSES, _PAUSE_SECONDS_AN_ASK, _MOST_PAUSE_SECONDS = 4.0, 0.005, 0.5
+
 AskKey = tuple[Slot, FencingEpoch, RoomId, int]
 
 
@@ -100,6 +102,18 @@ class Queue:
         """All that wait are answered from now on; those before were."""
         self.running, self.waiting = self.waiting, {}
         return list(self.running.values())
+
+    def answered(self) -> None:
+        """All that were taken are; one that repeats them is a new one."""
+        self.running = {}
+
+
+def pause_after(took: float, *, asks: int) -> float:
+    """Seconds to gather more asks after a pass that took so many, before the next. A pass costs about the same for one ask as for all.
+
+    Few who come one after the other hardly wait; when thousands come back, passes take a fifth of the time at most.
+    """
+    return min(_PAUSE_PASSES * took, _PAUSE_SECONDS_AN_ASK * asks, _MOST_PAUSE_SECONDS)
 
 
 class Matching:
