@@ -278,7 +278,9 @@ static void readable(Socket *s) {
     ssize_t got = recv(s->fd, incoming + s->kept, READ_BYTES - s->kept, 0);
     if (got <= 0) {
         if (got < 0 && errno == EAGAIN) return;
-        fail(s, "the connection ended", 20);
+        char text[128];
+        int size = snprintf(text, sizeof text, "the connection ended, %s, at step %d", got ? strerror(errno) : "closed", s->step);
+        fail(s, text, size);
         return;
     }
     reads_done++;

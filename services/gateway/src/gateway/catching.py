@@ -206,19 +206,21 @@ class CatchingUp:
                     catch_up.had[partition] = -1
                 catch_up.snapshots.add(partition)
 
-    def replayed(self, item: Replayed, partition: int, *, now: float) -> Iterator[Member]:
+    def replayed(self, item: Replayed, partition: int, *, now: float) -> dict[Member, None]:
         """Who is to have the frame: each once, whatever number of requests it answers."""
         found: dict[Member, None] = {}
+        offset, user = item.offset, item.user
         for _room, request in item.answers:
             group = self._hear(request, now)
             if group is None:
                 continue
             for member, catch_up in group.members.items():
-                if item.offset > catch_up.had.get(partition, -1) and may_have(member, item.user, group.room):
-                    catch_up.had[partition] = item.offset
+                had = catch_up.had
+                if offset > had.get(partition, -1) and (user is None or may_have(member, user, group.room)):
+                    had[partition] = offset
                     catch_up.frames += 1
                     found[member] = None
-        return iter(found)
+        return found
 
     def activated(self, request: int, partition: int, offset: int, *, now: float) -> None:
         """The partition has answered, and delivers live from `offset` on."""

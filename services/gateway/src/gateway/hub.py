@@ -226,7 +226,7 @@ class Hub:
         return (member for member in self._users.get(user, ()) if member in here.members)
 
     def _replay(self, item: Replayed, partition: int) -> None:
-        found = dict.fromkeys(self.catching_up.replayed(item, partition, now=self._clock()))
+        found = self.catching_up.replayed(item, partition, now=self._clock())
         for room_id, request in item.answers:
             recovered = self.activation.recovered(RoomId(room_id), partition, request, item.offset)
             if recovered and (here := self._rooms.get(RoomId(room_id))) is not None:
