@@ -185,8 +185,8 @@ class Partitions:
             self._rewound.update(rewound)
             self._fail(KafkaError(f"offsets of {sorted(rewound)} have gone back"))
             return
-        if (skipped := self._ownership.skipped(records)) and await self._has_lost(skipped):
-            self._fail(KafkaError("updates were deleted before they were routed"))
+        if (skipped := self._ownership.skipped(records)) and (lost := await self._lost(skipped)) is not None:
+            self._fail(lost)
             return
         routed = self._ownership.route(records)
         if routed is None:
@@ -202,11 +202,16 @@ class Partitions:
                 return
             sending.add_done_callback(partial(self._sent, tick))
 
-    async def _has_lost(self, skipped: Collection[Source]) -> bool:
-        """Whether some of them begin beyond what was to be routed next. Raises `KafkaError`."""
+    async def _lost(self, skipped: Collection[Source]) -> KafkaError | None:
+        """Why these must be taken again: some begin beyond what was to be routed next, or nobody can say whether they do."""
         owned = self._ownership.owned()
-        begins = await self._group.consumer.beginning_offsets([self._sources.partition(each) for each in skipped])
-        return any(begins[self._sources.partition(each)] > owned[each].next for each in skipped if each in owned)
+        try:
+            begins = await self._group.consumer.beginning_offsets([self._sources.partition(each) for each in skipped])
+        except KafkaError as error:
+            return error
+        if any(begins[self._sources.partition(each)] > owned[each].next for each in skipped if each in owned):
+            return KafkaError("updates were deleted before they were routed")
+        return None
 
     def _sent(self, tick: Tick, done: asyncio.Future[object]) -> None:
         """A dead letter's acknowledgement: a part of its tick, as deliveries are."""
