@@ -17,8 +17,8 @@ from common.logs import describe, get_logger
 
 log = get_logger("arrivals")
 
-_TAKEN_A_TURN = 256
-_LET_IN_A_TURN = 8
+_TAKEN_A_TURN = 64
+_LET_IN_A_TURN = 3
 _PAUSE_SECONDS = 0.2
 
 

@@ -11,7 +11,7 @@ from gateway.deliveries import open_at_end
 from gateway.polling import poll
 from gateway.slot import Lease
 
-_TURN_SECONDS = 0.005
+_TURN_SECONDS = 0.002
 """Of deciding at a time: whoever is let in writes, and each decision may be for many."""
 
 
