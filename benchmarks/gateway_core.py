@@ -23,7 +23,7 @@ from common.channels import Channel
 from common.deliveries import VERSION, Activated, Delivery, Item, Routed, Segment, encode_delivery
 from common.events import AuthReply, Decision
 from common.filters import parse_filter
-from common.health import HttpServer, listen
+from common.health import listen
 from common.identifiers import FencingEpoch, KeyHash, Slot
 from common.kafka import MAX_RECORD_BYTES
 from common.lifecycle import collect_garbage_seldom
@@ -32,6 +32,7 @@ from common.settings import load_settings
 from gateway.app import App, build
 from gateway.file_limit import raise_file_limit
 from gateway.records import Headers
+from gateway.server import GatewayServer
 from gateway.settings import GatewaySettings
 from gateway.slot import Lease
 
@@ -161,7 +162,7 @@ async def serve() -> None:
         tenant.leased(SLOT, EPOCH)
     listener = listen("127.0.0.1", 0, variable="GATEWAY_PORT", backlog=4096)
     feed = Feed()
-    server = HttpServer(app._server_config())  # noqa: SLF001 - the service's own
+    server = GatewayServer(app.http, app.connections)
     lease = Lease(SLOT, EPOCH)
     async with asyncio.TaskGroup() as group:
         group.create_task(app.records.run(Around(app)))

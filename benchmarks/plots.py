@@ -1,31 +1,74 @@
-"""Small plots as SVG, by hand: bars of one measure, and curves on logarithmic axes. No library, no script in the picture."""
+"""Small plots as SVG, by hand: groups of bars, and curves on logarithmic axes. No library, no script in the picture.
+
+Each has a white ground with an edge, so that it reads the same on a light page and on a dark one, and is as wide as a page of text.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
-WIDTH, BAR, GAP, LEFT, RIGHT = 760, 18, 6, 330, 110
-COLOURS = {"defistream": "#2563eb", "floor": "#6b7280", "floor, joined": "#9ca3af"}
+WIDTH, BAR, GAP, LEFT, RIGHT = 800, 15, 5, 184, 170
+COLOURS = {"defistream": "#2563eb", "floor": "#6b7280", "floor, joined": "#6b7280"}
 OTHERS = "#d97706"
-_TEXT = 'font-family="sans-serif" font-size="12"'
+INK, FAINT = "#111827", "#4b5563"
 
 
-def bars(title: str, rows: Sequence[tuple[str, str, float]], unit: str) -> str:
-    """A bar for each (subject, label, value); lengths are linear from zero."""
-    longest = max((value for _, _, value in rows), default=1.0) or 1.0
-    height = 40 + len(rows) * (BAR + GAP)
-    parts = [_text(10, 20, title, weight="bold")]
-    for number, (subject, label, value) in enumerate(rows):
-        top = 34 + number * (BAR + GAP)
-        length = (WIDTH - LEFT - RIGHT) * value / longest
-        parts.append(_text(LEFT - 8, top + 13, label, anchor="end"))
-        parts.append(
-            f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{COLOURS.get(subject, OTHERS)}"/>'
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`value` is None where nothing could be measured; then `note` says why, in place of the bar. Otherwise it is put behind the figure."""
+
+    subject: str
+    label: str
+    value: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bars under one heading, which names the unit. `scale`: groups with the same name have the same scale."""
+
+    heading: str
+    scale: str
+    bars: Sequence[Bar]
+
+
+def bars(title: str, groups: Sequence[Group], notes: Sequence[str] = ()) -> str:
+    """Lengths are linear from zero; notes come last, a line each."""
+    longest: dict[str, float] = {}
+    for group in groups:
+        longest[group.scale] = max(
+            [longest.get(group.scale, 0.0), *(each.value for each in group.bars if each.value is not None)]
         )
-        parts.append(_text(LEFT + length + 6, top + 13, f"{number_text(value)} {unit}"))
-    return _picture(height, parts)
+    parts, top = [_text(12, 24, title, size=15, weight="bold")], 36
+    for group in groups:
+        parts.append(_text(12, top + 15, group.heading, weight="bold"))
+        top += 24
+        for each in group.bars:
+            parts += _bar(each, top, longest[group.scale] or 1.0)
+            top += BAR + GAP
+        top += 6
+    for note in notes:
+        parts.append(_text(12, top + 12, note, size=12, colour=FAINT))
+        top += 17
+    return _picture(top + 10, parts)
+
+
+def _bar(each: Bar, top: float, longest: float) -> list[str]:
+    weight, foot = ("bold" if each.subject == "defistream" else "normal"), top + BAR - 3
+    label = _text(LEFT - 8, foot, each.label, anchor="end", weight=weight)
+    if each.value is None:
+        return [label, _text(LEFT, foot, each.note, size=12, colour=FAINT)]
+    length = (WIDTH - LEFT - RIGHT) * each.value / longest
+    colour = COLOURS.get(each.subject, OTHERS)
+    figure = f"{bar_text(each.value)} {each.note}".strip()
+    return [
+        label,
+        f'<rect x="{LEFT}" y="{top}" width="{max(length, 1):.1f}" height="{BAR}" fill="{colour}"/>',
+        _text(LEFT + length + 6, foot, figure, weight=weight),
+    ]
 
 
 def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> str:
@@ -68,16 +111,34 @@ def number_text(value: float) -> str:
     return f"{value:.3g}"
 
 
+def bar_text(value: float) -> str:
+    """As `number_text`, whole thousands from 10,000 on: rounds differ by more than that."""
+    return number_text(round(value, -3) if value >= 10_000 else value)
+
+
 def _axis(values: Sequence[float]) -> tuple[int, int]:
     """Powers of ten around the values."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return low, max(high, low + 1)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {_TEXT} font-weight="{weight}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    anchor: str = "start",
+    weight: str = "normal",
+    size: int = 13,
+    colour: str = INK,
+) -> str:
+    font = f'font-family="Helvetica, Arial, sans-serif" font-size="{size}" font-weight="{weight}" fill="{colour}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {font} text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _picture(height: float, parts: Sequence[str]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}">'
-    return "\n".join((head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"))
+    ground = (
+        f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="6" fill="white" stroke="#d1d5db"/>'
+    )
+    return "\n".join((head, ground, *parts, "</svg>\n"))

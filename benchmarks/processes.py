@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -62,17 +64,36 @@ async def produce(bootstrap: str, topic: str, *, rate: float, seconds: float, to
     return answer
 
 
+def family(pid: int) -> list[psutil.Process]:
+    """The process and those under it: a program may serve by workers. Raises psutil.NoSuchProcess when it has ended."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system, of its family, and of those in it that have ended and were waited for."""
+    total = 0.0
+    for process in family(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child that ended just now
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
 class CpuShares:
-    """Shares of a core that processes take from one moment to another."""
+    """Shares of a core that processes, each with its family, take from one moment to another."""
 
     def __init__(self, processes: Mapping[str, int]) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in processes.items()}
-        for process in self._processes.values():
-            process.cpu_percent()
+        self._processes = dict(processes)
+        self._at, self._taken = time.monotonic(), self._seconds()
 
     def since(self) -> dict[str, float]:
         """Since it was made, or asked last."""
-        return {name: process.cpu_percent() / 100 for name, process in self._processes.items()}
+        at, taken = self._at, self._taken
+        self._at, self._taken = time.monotonic(), self._seconds()
+        return {name: (self._taken[name] - taken[name]) / (self._at - at) for name in self._processes}
+
+    def _seconds(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in self._processes.items()}
 
 
 def servers_of_this_process() -> dict[str, int]:

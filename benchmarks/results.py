@@ -1,4 +1,4 @@
-"""Results as files: JSON with all rounds and the circumstances, a table in Markdown, plots."""
+"""Results as files: JSON with all rounds and the circumstances, a table in Markdown, pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.plots import bars, curves, number_text
+from benchmarks.pictures import Stored, pictures
+from benchmarks.plots import number_text
 from benchmarks.suite import Options, Report, Result
 
 FOLDER = Path(__file__).parent / "results"
-_BARS = {"fan-out": "delivered by CPU", "memory": "resident a connection"}
 
 
 def circumstances(options: Options) -> dict[str, object]:
@@ -53,14 +53,21 @@ def as_table(reports: Sequence[Report]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def save(reports: Sequence[Report], about: dict[str, object], folder: Path = FOLDER) -> None:
-    """A JSON file and plots for each benchmark, and the table of those that are there."""
+def save(report: Report, about: dict[str, object], folder: Path = FOLDER) -> None:
+    """Its JSON file and table; and the pictures, which may be of several benchmarks, anew."""
     folder.mkdir(parents=True, exist_ok=True)
-    for report in reports:
-        (folder / f"{report.benchmark}.json").write_text(as_json([report], about))
-        (folder / f"{report.benchmark}.md").write_text(_about(about) + as_table([report]))
-        for name, picture in _plots(report).items():
-            (folder / f"{name}.svg").write_text(picture)
+    (folder / f"{report.benchmark}.json").write_text(as_json([report], about))
+    (folder / f"{report.benchmark}.md").write_text(_about(about) + as_table([report]))
+    draw(folder)
+
+
+def draw(folder: Path = FOLDER) -> list[Path]:
+    """Pictures of whatever is stored there, without measuring; their files."""
+    stored = {file.stem: _stored(file) for file in sorted(folder.glob("*.json"))}
+    drawn = {folder / f"{name}.svg": picture for name, picture in pictures(stored).items()}
+    for file, picture in drawn.items():
+        file.write_text(picture)
+    return list(drawn)
 
 
 def _row(result: Result) -> str:
@@ -84,30 +91,10 @@ def _about(about: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in about.items()) + "\n\n"
 
 
-def _plots(report: Report) -> dict[str, str]:
-    if report.benchmark == "growth":
-        return {"growth": curves("growth of costs", _lines(report), "us")}
-    if report.benchmark == "end-to-end":
-        rows = [
-            (r.subject, f"{r.subject}, {r.case.rpartition(', ')[2]} {r.measure}", r.value)
-            for r in report.results
-            if r.measure in ("p50", "p99")
-        ]
-        return {"end-to-end": bars("producer to client", rows, "ms")}
-    measure = _BARS.get(report.benchmark)
-    if measure is None:
-        return {}
-    rows = [(r.subject, f"{r.subject}: {r.case}", r.value) for r in report.results if r.measure == measure]
-    unit = next((r.unit for r in report.results if r.measure == measure), "")
-    return {report.benchmark: bars(f"{report.benchmark}: {measure}", rows, unit)}
-
-
-def _lines(report: Report) -> dict[str, list[tuple[float, float]]]:
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for result in report.results:
-        if result.measure != "exponent":
-            lines.setdefault(result.case, []).append((float(result.measure.replace(",", "")), result.value))
-    return lines
+def _stored(file: Path) -> Stored:
+    body = json.loads(file.read_text())
+    found = [Result(**{**each, "rounds": tuple(each["rounds"])}) for each in body["results"]]
+    return Stored(Report(file.stem, found, body["skipped"].get(file.stem, {})), body["circumstances"])
 
 
 def _processor() -> str:

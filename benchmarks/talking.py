@@ -12,9 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
-
 from benchmarks.native import built
+from benchmarks.processes import cpu_seconds, family
 
 SERVER_CORE, READER_CORE = 0, 1
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
@@ -97,15 +96,11 @@ class Talking:
 
     def resident_bytes(self) -> int:
         """Of the process and its children: a program may serve by workers."""
-        return sum(process.memory_info().rss for process in self._family())
+        return sum(process.memory_info().rss for process in family(self.pid))
 
     def cpu_seconds(self) -> float:
         """User and system, of the process and its children."""
-        return sum(sum(process.cpu_times()[:2]) for process in self._family())
-
-    def _family(self) -> list[psutil.Process]:
-        process = psutil.Process(self.pid)
-        return [process, *process.children(recursive=True)]
+        return cpu_seconds(self.pid)
 
 
 def python(module: str) -> list[str]:
