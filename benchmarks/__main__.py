@@ -30,6 +30,7 @@ from benchmarks import (
     results,
     resume,
     route,
+    slow_consumers,
 )
 from benchmarks.suite import Benchmark, Options, Report, progress
 from benchmarks.systems import quiet_servers
@@ -42,9 +43,10 @@ SUITE: dict[str, Benchmark] = {
     "end-to-end": end_to_end.measure,
     "connect-storm": connect_storm.measure,
     "resume": resume.measure,
+    "slow-consumers": slow_consumers.measure,
     "growth": growth.measure,
 }
-NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume"}
+NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume", "slow-consumers"}
 QUICK_LIMIT_SECONDS, LIMIT_SECONDS = 90.0, 900.0
 
 

@@ -6,9 +6,10 @@ It understands what our gateway sends (unfragmented frames) and no more. Arrival
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, Self, cast
 
 STAMP = b'"t":'
 """Before the nanoseconds since 1970 at which the producer wrote the update; followed by a comma or a brace."""
@@ -17,9 +18,9 @@ _REQUEST = (
     "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer {key}\r\n\r\n"
 )
-_TEXT, _CLOSE, _PING = 0x1, 0x8, 0x9
+TEXT, _CLOSE, _PING = 0x1, 0x8, 0x9
 _PONG_FRAME = b"\x8a\x80\x00\x00\x00\x00"
-_REPLY = b'{"type":"'
+REPLY = b'{"type":"'
 _AUTHENTICATED = b'{"type":"authenticated"'
 
 OnUpdate = Callable[[float], None]
@@ -58,21 +59,24 @@ class Socket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def connect(cls, host: str, port: int, path: str, key: str, on_update: OnUpdate) -> Socket:
-        """A socket that is authenticated. Raises Refused or OSError."""
+    async def connect(
+        cls, host: str, port: int, path: str, key: str, on_update: OnUpdate, *, connection: socket.socket | None = None
+    ) -> Self:
+        """A socket that is authenticated, by the TCP connection where one is given. Raises Refused or OSError."""
         request = _REQUEST.format(path=path, host=host, port=port, key=key).encode()
         loop = asyncio.get_running_loop()
-        _, socket = await loop.create_connection(lambda: cls(request, on_update), host, port)
+        way: dict[str, Any] = {"host": host, "port": port} if connection is None else {"sock": connection}
+        _, made = await loop.create_connection(lambda: cls(request, on_update), **way)
         try:
-            await socket.answer(within=30.0)
+            await made.answer(within=30.0)
         except BaseException:
-            socket.close()
+            made.close()
             raise
-        return socket
+        return made
 
     async def reply(self, kind: bytes, *, within: float = 30.0) -> bytes:
         """The next message of this type; to be called before it can be here."""
-        self._wanted = _REPLY + kind + b'"'
+        self._wanted = REPLY + kind + b'"'
         self._waiting = asyncio.get_running_loop().create_future()
         return await self.answer(within=within)
 
@@ -142,8 +146,8 @@ class Socket(asyncio.Protocol):
         return data[start:]
 
     def _frame(self, opcode: int, data: bytes, begin: int, end: int, now: int) -> None:
-        if opcode == _TEXT:
-            if data.startswith(_REPLY, begin):
+        if opcode == TEXT:
+            if data.startswith(REPLY, begin):
                 self._message(data[begin:end])
                 return
             at = data.find(STAMP, begin, end)
