@@ -31,6 +31,7 @@ from benchmarks import (
     resume,
     route,
     slow_consumers,
+    snapshot,
 )
 from benchmarks.suite import Benchmark, Options, Report, progress
 from benchmarks.systems import quiet_servers
@@ -44,9 +45,10 @@ SUITE: dict[str, Benchmark] = {
     "connect-storm": connect_storm.measure,
     "resume": resume.measure,
     "slow-consumers": slow_consumers.measure,
+    "snapshot": snapshot.measure,
     "growth": growth.measure,
 }
-NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume", "slow-consumers"}
+NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume", "slow-consumers", "snapshot"}
 QUICK_LIMIT_SECONDS, LIMIT_SECONDS = 90.0, 900.0
 
 

@@ -10,14 +10,14 @@ from benchmarks.sockets import REPLY, TEXT, OnUpdate, Socket
 
 
 class KeepingSocket(Socket):
-    """`received`: updates, in order; `messages`: all else."""
+    """`received`: updates, in order; `messages`: all else, each with how many updates came before it."""
 
     __slots__ = ("_news", "messages", "received")
 
     def __init__(self, request: bytes, on_update: OnUpdate) -> None:
         super().__init__(request, on_update)
         self.received: list[bytes] = []
-        self.messages: list[bytes] = []
+        self.messages: list[tuple[int, bytes]] = []
         self._news = asyncio.Event()
 
     def read(self, reading: bool) -> None:
@@ -42,8 +42,10 @@ class KeepingSocket(Socket):
 
     def _frame(self, opcode: int, data: bytes, begin: int, end: int, now: int) -> None:
         if opcode == TEXT:
-            kept = self.messages if data.startswith(REPLY, begin) else self.received
-            kept.append(data[begin:end])
+            if data.startswith(REPLY, begin):
+                self.messages.append((len(self.received), data[begin:end]))
+            else:
+                self.received.append(data[begin:end])
         super()._frame(opcode, data, begin, end, now)
 
 

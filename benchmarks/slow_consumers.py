@@ -153,7 +153,7 @@ def _heard(one: KeepingSocket) -> int:
 
 
 def _conflated(one: KeepingSocket) -> int:
-    return sum(json.loads(text)["n"] for text in one.messages if text.startswith(b'{"type":"conflated"'))
+    return sum(json.loads(text)["n"] for _, text in one.messages if text.startswith(b'{"type":"conflated"'))
 
 
 def _token(reader: int, entity: int) -> str:
