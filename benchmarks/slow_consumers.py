@@ -12,6 +12,8 @@ import json
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Self
 
 from aiokafka import AIOKafkaProducer
@@ -38,7 +40,7 @@ LATE_SECONDS = 20.0
 async def measure(options: Options) -> Report:
     """Latency of the others with and without, the ratio of the p99; the gateway's growth; whether counts add up for each of the ten."""
     report = Report("slow-consumers")
-    sockets = options.pick(10_000, 300)
+    sockets, deliveries = options.pick((10_000, DELIVERIES), (300, QUICK_DELIVERIES))
     async with (
         asyncio.timeout(options.limit),
         running_system(options, sockets=sockets + STUCK) as system,
@@ -46,32 +48,35 @@ async def measure(options: Options) -> Report:
     ):
         progress(f"slow-consumers: {sockets:,} sockets on {system.servers.kind} servers")
         await system.open(reader, sockets, rooms=ROOMS)
+        phase = partial(_phase, system, reader, options, sockets, deliveries * ROOMS / sockets)
         if not options.quick:
-            # The first phase of each kind has the gateway's and the broker's own growth in it.
-            for stuck in (False, True):
-                await _phase(system, reader, sockets, options, stuck=stuck)
-        pairs = []
-        for number in range(options.rounds):
-            # What drifts is for the one as often as for the other.
-            first = await _phase(system, reader, sockets, options, stuck=number % 2 == 1)
-            second = await _phase(system, reader, sockets, options, stuck=number % 2 == 0)
-            pairs.append((second, first) if number % 2 else (first, second))
-    _report(report, pairs, f"{sockets:,} sockets, {options.pick(DELIVERIES, QUICK_DELIVERIES):,.0f} deliveries/s")
+            # Not counted: what the gateway grows by in its first phase is not for stuck readers.
+            await phase(stuck=False)
+        before, without, stuck = resident_mib(system.system.gateway.pid), [await phase(stuck=False)], []
+        for _ in range(options.rounds):
+            stuck.append(await phase(stuck=True))
+            without.append(await phase(stuck=False))
+    for each in (*without, *stuck):
+        each["gateway's growth"] -= before
+    _report(report, without, stuck, f"{sockets:,} sockets, {deliveries:,.0f} deliveries/s")
     return report
 
 
-def _report(report: Report, pairs: Sequence[tuple[dict[str, float], dict[str, float]]], case: str) -> None:
-    """`pairs`: a phase without stuck readers, and one with."""
-    cases = {f"{case}, none stuck": 0, f"{case}, {STUCK} stuck": 1}
-    for each, which in cases.items():
+def _report(report: Report, without: Sequence[dict[str, float]], stuck: Sequence[dict[str, float]], case: str) -> None:
+    """`stuck` has those between each two of `without`."""
+    cases = {f"{case}, none stuck": without, f"{case}, {STUCK} stuck": stuck}
+    for each, phases in cases.items():
         for name, unit in (("p50", "ms"), ("p99", "ms"), ("gateway's growth", "MB"), ("conflated", "updates")):
-            most = MOST_GROWTH_MB if which and unit == "MB" else None
-            _add(report, each, (name, unit, most), [pair[which][name] for pair in pairs])
-    stuck = f"{case}, {STUCK} stuck"
-    _add(report, stuck, ("p99 to that with none stuck", "times", MOST_RATIO), [b["p99"] / a["p99"] for a, b in pairs])
+            most = MOST_GROWTH_MB if phases is stuck and unit == "MB" else None
+            _add(report, each, (name, unit, most), [phase[name] for phase in phases])
+    case = f"{case}, {STUCK} stuck"
+    # To the mean of the phases around it, so that what drifts is for neither.
+    around = [(one["p99"] + other["p99"]) / 2 for one, other in pairwise(without)]
+    ratios = [phase["p99"] / each for phase, each in zip(stuck, around, strict=True)]
+    _add(report, case, ("p99 to that with none stuck", "times", MOST_RATIO), ratios)
     # Summed up: a median would hide a phase in which something is missing.
     for name in ("received + conflated - produced", "last values missing", "missed by others"):
-        _add(report, stuck, (name, "updates", 0.0), [sum(phase[name] for pair in pairs for phase in pair)])
+        _add(report, case, (name, "updates", 0.0), [sum(phase[name] for phase in (*without, *stuck))])
 
 
 def _add(report: Report, case: str, measure_: tuple[str, str, float | None], values: Sequence[float]) -> None:
@@ -82,18 +87,16 @@ def _add(report: Report, case: str, measure_: tuple[str, str, float | None], val
 
 
 async def _phase(
-    system: BenchSystem, reader: Reader, sockets: int, options: Options, *, stuck: bool
+    system: BenchSystem, reader: Reader, options: Options, sockets: int, rate: float, *, stuck: bool
 ) -> dict[str, float]:
-    rate, seconds = options.pick(DELIVERIES, QUICK_DELIVERIES) * ROOMS / sockets, options.pick(15.0, 2.0)
-    gateway = system.system.gateway.pid
-    before = resident_mib(gateway)
+    seconds = options.pick(15.0, 1.0)
     async with _the_ten(system) as ten, _Feed(system) as feed:
         for each in ten:
             each.read(not stuck)
-        await feed.write(FILLING, rate=FILLING_RATE)
+        await feed.write(FILLING, rate=options.pick(FILLING_RATE, 120.0))
         # The load's updates lie behind those: when they came, the ten are full, and nothing of it is left to do.
         await reader.order("reset")
-        led = await system.produce(rate=rate, seconds=options.pick(3.0, 1.0), rooms=ROOMS)
+        led = await system.produce(rate=rate, seconds=options.pick(3.0, 0.5), rooms=ROOMS)
         await reader.wait(round(led["published"] * sockets / ROOMS), LATE_SECONDS)
         await reader.order("reset")
         feeding = asyncio.create_task(feed.write(round(RATE_EACH * seconds), rate=RATE_EACH))
@@ -101,14 +104,14 @@ async def _phase(
         expected = round(produced["published"] * sockets / ROOMS)
         got = await reader.wait(expected, LATE_SECONDS)
         await feeding
-        growth = resident_mib(gateway) - before
+        resident = resident_mib(system.system.gateway.pid)
         for each in ten:
             each.read(True)
         told = await _told(ten, feed)
     return {
         "p50": percentile_of_buckets(got["buckets"], 0.5),
         "p99": percentile_of_buckets(got["buckets"], 0.99),
-        "gateway's growth": growth,
+        "gateway's growth": resident,
         "missed by others": expected - got["updates"],
         **told,
     }
