@@ -87,6 +87,18 @@ def test_who_left_all_its_rooms_is_alone_again_in_the_next(world):
     assert member.joined[0] is other.joined[0]
 
 
+def test_a_flush_may_be_done_in_parts_that_are_still_one_write_each(world):
+    here, there = [world.member(0) for _ in range(5)], [world.member(1, 2) for _ in range(3)]
+    for _ in range(2):
+        world.to_rooms(0, 1)
+    parts = 1
+    while world.fan_out.flush(2):
+        assert sum(len(member.writes) for member in here + there) == 2 * parts
+        parts += 1
+    assert parts == 4
+    assert [(member.got, len(member.writes)) for member in here + there] == [(["1", "2"], 1)] * 8
+
+
 members, rooms = st.integers(0, MEMBERS - 1), st.integers(0, ROOMS - 1)
 
 
@@ -127,9 +139,14 @@ class Ticks(RuleBasedStateMachine):
         self.members[number].flush({})
         assert self.members[number].got == self.expected[number]
 
+    @rule(most=st.integers(1, 4))
+    def flush_some(self, most: int) -> None:
+        """A flush is begun; whatever comes may come before it goes on."""
+        self.world.fan_out.flush(most)
+
     @rule()
     def flush(self) -> None:
-        self.world.fan_out.flush()
+        assert not self.world.fan_out.flush()
         assert [member.got for member in self.members] == self.expected
 
     @invariant()

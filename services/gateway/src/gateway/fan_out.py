@@ -9,11 +9,15 @@ The loops over members are the product's hottest: `benchmarks/` has their figure
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 
 from common.rooms import Room
 from gateway.members import NONE_WAIT, Frames, Member
 from gateway.outbox import Entity
+
+_ALL = sys.maxsize
+"""More connections than there are."""
 
 
 class HubRoom:
@@ -66,6 +70,8 @@ class FanOut:
     def __init__(self) -> None:
         self._busy: list[HubRoom] = []
         """Rooms at which frames wait."""
+        self._begun: list[tuple[tuple[Member, ...], bytes, Frames]] = []
+        """Of a flush that was begun: who is still to be written to, and what: joined, and frame by frame."""
         self._touched: list[Member] = []
         """Members at which frames wait."""
         self._by_member = False
@@ -77,6 +83,8 @@ class FanOut:
     def to_rooms(self, rooms: Sequence[HubRoom], frame: bytes) -> int:
         """For all members of the rooms, once for each; how many they are."""
         if self._by_member:
+            if self._begun:
+                self.spill()
             return self._append(dict.fromkeys(member for here in rooms for member in here.members), (frame,))
         count, several = 0, None
         for here in rooms:
@@ -104,24 +112,47 @@ class FanOut:
 
     def spill(self) -> None:
         """Hand what waits at rooms to their members: something that is not for all of them may follow."""
+        if self._begun:
+            begun, self._begun = self._begun, []
+            for members, _joined, frames in begun:
+                self._append(members, frames)
         if self._busy:
             self._by_member = True
             for members, frames in self._take_busy():
                 self._append(members, frames)
 
-    def flush(self) -> None:
-        """Write everything, to each connection in one go."""
+    def flush(self, most: int = _ALL) -> bool:
+        """Write what waits, to each connection in one go, but to no more than `most` connections; whether others are left.
+
+        Between two calls replies may be written and rooms change.
+        """
+        self._begun += [
+            (members, frames[0] if len(frames) == 1 else b"".join(frames), frames)
+            for members, frames in self._take_busy()
+        ]
         entities = self._entities
-        for members, frames in self._take_busy():
-            joined = frames[0] if len(frames) == 1 else b"".join(frames)
+        while self._begun and most > 0:
+            members, joined, frames = self._begun.pop()
+            if len(members) > most:
+                self._begun.append((members[most:], joined, frames))
+                members = members[:most]
+            most -= len(members)
             for member in members:
                 member.send(joined, frames, entities)
-        touched, self._touched = self._touched, []
+        if not self._begun and len(self._touched) <= most:
+            self._flush_touched(_ALL)
+            entities.clear()
+            self._kept.clear()
+            self._by_member = False
+            return False
+        self._flush_touched(most)
+        self._by_member = True
+        return True
+
+    def _flush_touched(self, most: int) -> None:
+        touched, self._touched = self._touched[:most], self._touched[most:]
         for member in touched:
-            member.flush(entities)
-        entities.clear()
-        self._kept.clear()
-        self._by_member = False
+            member.flush(self._entities)
 
     def _take_busy(self) -> list[tuple[tuple[Member, ...], Frames]]:
         """What waits at rooms, and for whom; it waits no more. All at once, as writing may change who is in a room."""

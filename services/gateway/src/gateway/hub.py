@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.channels import STATE_CHANNELS
@@ -27,6 +27,9 @@ from gateway.outbox import Entity
 from gateway.positions import Positions, Source
 from gateway.protocol import replies
 from gateway.protocol.frames import text_frame
+
+FRAMES_A_PART = 5000
+"""Of a delivery, between two chances for other work: 5 ms where each member has frames of its own, as in a replay."""
 
 
 @dataclass(slots=True)
@@ -132,14 +135,24 @@ class Hub:
 
     def deliver(self, delivery: Delivery) -> None:
         """Append what a delivery brings to the connections concerned; `flush` sends it."""
+        for _ in self.delivering(delivery):
+            pass
+
+    def delivering(self, delivery: Delivery) -> Iterator[None]:
+        """The same in parts of some milliseconds; between them other work may be done, but no other delivery."""
         for segment in delivery.segments:
-            self._deliver_segment(segment)
+            yield from self._deliver_segment(segment)
 
     def flush(self) -> None:
         """Write the frames of this tick, to each connection in one go."""
         self.fan_out.flush()
 
-    def _deliver_segment(self, segment: Segment) -> None:
+    def flushing(self, most: int) -> Iterator[None]:
+        """The same in parts, to at most so many connections each; between them other work may be done."""
+        while self.fan_out.flush(most):
+            yield
+
+    def _deliver_segment(self, segment: Segment) -> Iterator[None]:
         channel, partition = segment.channel, segment.partition
         before = self.positions.epoch(channel)
         source = self.positions.accept(channel, partition, segment.generation, segment.stream)
@@ -149,7 +162,11 @@ class Hub:
         if before and segment.stream != before:
             # What the topic before had, and nobody had routed, is gone.
             self._tell_all_lost(channel, {})
+        part = self.counts.frames
         for item in segment.items:
+            if self.counts.frames - part > FRAMES_A_PART:
+                part = self.counts.frames
+                yield
             match item:
                 case Routed(offset=offset):
                     fresh = self.positions.advance(channel, source, offset)
