@@ -1,5 +1,7 @@
 """Auth is asked once for a key however many ask at a time; whoever asks is answered once, and a revoked key never gets in."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from common.clock import ManualClock
@@ -28,8 +30,13 @@ class World:
         self.authentication.validate(key_hash, self.answers.append)
 
     def reply(self, decision: Decision = ALLOWED, *, request: int = 1, epoch: int = 7) -> None:
+        for _ in self.replying(decision, request=request, epoch=epoch):
+            pass
+
+    def replying(self, decision: Decision = ALLOWED, *, request: int = 1, epoch: int = 7) -> Iterator[None]:
+        """One more of those who asked is told at each step."""
         reply = AuthReply(request=request, epoch=FencingEpoch(epoch), key_hash=KEY, decision=decision)
-        self.authentication.replied(reply.encode())
+        return self.authentication.answering([reply.encode()])
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ async def test_replies_for_another_lease_or_nobody_or_none_at_all_are_passed_ove
     world.ask()
     world.reply(epoch=6)
     world.reply(request=99)
-    world.authentication.replied(b"{")
+    list(world.authentication.answering([b"{"]))
     assert world.answers == []
 
 
@@ -116,6 +123,38 @@ async def test_a_key_revoked_while_it_was_checked_is_refused_whatever_auth_says(
     world.authentication.revoke(KEY)
     world.reply(ALLOWED)
     assert world.answers == [REVOKED]
+
+
+async def test_who_is_still_to_be_told_of_an_answer_is_not_given_up(world):
+    for _ in range(3):
+        world.ask()
+    telling = world.replying()
+    next(telling)
+    world.clock.advance(TIMEOUT)
+    world.authentication.tick()
+    assert world.answers == [ALLOWED]
+    list(telling)
+    assert world.answers == [ALLOWED] * 3
+
+
+async def test_a_key_revoked_while_decisions_are_handed_out_is_refused_from_then_on(world):
+    for _ in range(3):
+        world.ask()
+    telling = world.replying()
+    next(telling)
+    world.authentication.revoke(KEY)
+    list(telling)
+    assert world.answers == [ALLOWED, REVOKED, REVOKED]
+
+
+async def test_a_slot_lost_while_decisions_are_handed_out_lets_nobody_in_any_more(world):
+    for _ in range(3):
+        world.ask()
+    telling = world.replying()
+    next(telling)
+    world.authentication.lost()
+    list(telling)
+    assert world.answers == [ALLOWED, AWAY, AWAY]
 
 
 async def test_decide_waits_for_the_answer(world):

@@ -29,10 +29,9 @@ class RepliesReader:
         """Hand decisions to who asked, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
+            records = await poll(consumer, "auth replies")
             begun = loop.time()
-            for record in await poll(consumer, "auth replies"):
-                if record.value is not None:
-                    self._authentication.replied(record.value)
+            for _ in self._authentication.answering(record.value for record in records if record.value is not None):
                 if loop.time() - begun > _TURN_SECONDS:
                     await asyncio.sleep(0)
                     begun = loop.time()

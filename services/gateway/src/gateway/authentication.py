@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -43,6 +44,8 @@ class Authentication:
         self._asked: dict[int, _Asked] = {}
         self._by_key: dict[KeyHash, int] = {}
         self._revoked: set[KeyHash] = set()
+        self._decided: deque[tuple[KeyHash, Decision, Answer]] = deque()
+        """Who asked and is still to be told what auth has answered."""
 
     def leased(self, slot: Slot, epoch: FencingEpoch) -> None:
         """Answers come to this slot from now on."""
@@ -72,15 +75,29 @@ class Authentication:
         self.validate(key_hash, answer)
         return await decided
 
-    def replied(self, value: bytes) -> None:
-        """A record of `auth.replies` in our partition."""
+    def answering(self, replies: Iterable[bytes]) -> Iterator[None]:
+        """Take records of `auth.replies` in our partition; each step tells one of those who asked.
+
+        All are taken first: what auth has answered is not given up because its answer takes long to be handed out.
+        """
+        for value in replies:
+            self._take(value)
+        while self._decided:
+            key_hash, decision, answer = self._decided.popleft()
+            answer(REVOKED if decision.allowed and key_hash in self._revoked else decision)
+            yield
+
+    def _take(self, value: bytes) -> None:
         try:
             reply = AuthReply.model_validate_json(value)
         except ValidationError as error:
             log.warning("auth_reply_unreadable", **describe(error))
             return
-        if self._lease is not None and reply.epoch == self._lease[1]:
-            self._settle(reply.request, reply.decision)
+        if self._lease is None or reply.epoch != self._lease[1]:
+            return
+        asked = self._settled(reply.request)
+        if asked is not None:
+            self._decided.extend((asked.key_hash, reply.decision, answer) for answer in asked.answers)
 
     def revoke(self, key_hash: KeyHash) -> None:
         """Refuse the key from now on, whatever auth answers: it may have looked before the key was revoked."""
@@ -90,13 +107,16 @@ class Authentication:
         """Give up on requests that were not answered in time."""
         now = self._clock.monotonic()
         for request in [number for number, asked in self._asked.items() if now - asked.at >= self._timeout]:
-            self._settle(request, AWAY)
+            self._give_up(request)
 
     def lost(self) -> None:
         """The slot was lost, and with it the answers on their way."""
         self._lease = None
         for request in list(self._asked):
-            self._settle(request, AWAY)
+            self._give_up(request)
+        while self._decided:
+            _key_hash, _decision, answer = self._decided.popleft()
+            answer(AWAY)
 
     def _ask(self, key_hash: KeyHash, slot: Slot, epoch: FencingEpoch) -> int:
         self._requests += 1
@@ -106,13 +126,15 @@ class Authentication:
         self._records.put(self._topics.auth_requests, key_hash.encode(), record.encode())
         return self._requests
 
-    def _settle(self, request: int, decision: Decision) -> None:
+    def _give_up(self, request: int) -> None:
+        asked = self._settled(request)
+        for answer in asked.answers if asked is not None else ():
+            answer(AWAY)
+
+    def _settled(self, request: int) -> _Asked | None:
+        """The request is asked no more; `None` where it was not."""
         asked = self._asked.pop(request, None)
-        if asked is None:
-            return
-        self._by_key.pop(asked.key_hash, None)
-        if decision.allowed and asked.key_hash in self._revoked:
-            decision = REVOKED
-        metrics.gateway_authentication_seconds.observe(self._clock.monotonic() - asked.at)
-        for answer in asked.answers:
-            answer(decision)
+        if asked is not None:
+            self._by_key.pop(asked.key_hash, None)
+            metrics.gateway_authentication_seconds.observe(self._clock.monotonic() - asked.at)
+        return asked
