@@ -47,7 +47,7 @@ test-faults: setup ## fault runs of SEEDS=1-20 on Apache Kafka and Valkey in con
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES:%=%/src) $(TYPED_TESTS:%=%/tests) deploy tests conftest.py
+	$(BIN)/mypy $(PACKAGES:%=%/src) $(TYPED_TESTS:%=%/tests) deploy tests benchmarks conftest.py
 	$(BIN)/lint-imports
 
 format: setup ## mend formatting and what lint can mend

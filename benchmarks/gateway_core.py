@@ -82,9 +82,9 @@ class Around:
     def _authenticate(self, request: dict[str, Any]) -> None:
         decision = Decision(allowed=True, user=f"user-{request['key_hash'][:12]}", permissions=frozenset({"channel:*"}))
         key_hash = KeyHash(request["key_hash"])
-        self._app.authentication.replied(
-            AuthReply(request=request["request"], epoch=EPOCH, key_hash=key_hash, decision=decision).encode()
-        )
+        reply = AuthReply(request=request["request"], epoch=EPOCH, key_hash=key_hash, decision=decision)
+        for _ in self._app.authentication.answering([reply.encode()]):
+            pass
 
     def _activate(self, interest: dict[str, Any]) -> None:
         answer = Activated(interest["room"], 0, interest["request"])
