@@ -83,7 +83,8 @@ class Around:
         decision = Decision(allowed=True, user=f"user-{request['key_hash'][:12]}", permissions=frozenset({"channel:*"}))
         key_hash = KeyHash(request["key_hash"])
         reply = AuthReply(request=request["request"], epoch=EPOCH, key_hash=key_hash, decision=decision)
-        for _ in self._app.authentication.answering([reply.encode()]):
+        self._app.authentication.replied(reply.encode())
+        for _ in self._app.authentication.handing_out():
             pass
 
     def _activate(self, interest: dict[str, Any]) -> None:

@@ -58,7 +58,8 @@ class Running:
         known = {hash_api_key(key, pepper): decision for key, decision in self.decisions.items()}
         decision = known.get(key_hash, Decision(allowed=False, reason="the key is unknown"))
         reply = AuthReply(request=request, epoch=EPOCH, key_hash=key_hash, decision=decision)
-        list(self.app.authentication.answering([reply.encode()]))
+        self.app.authentication.replied(reply.encode())
+        list(self.app.authentication.handing_out())
 
     def _activate(self, record: Written) -> None:
         if "router" in self.away or record.value is None or "room" not in record.json:

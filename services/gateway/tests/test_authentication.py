@@ -36,7 +36,8 @@ class World:
     def replying(self, decision: Decision = ALLOWED, *, request: int = 1, epoch: int = 7) -> Iterator[None]:
         """One more of those who asked is told at each step."""
         reply = AuthReply(request=request, epoch=FencingEpoch(epoch), key_hash=KEY, decision=decision)
-        return self.authentication.answering([reply.encode()])
+        self.authentication.replied(reply.encode())
+        return self.authentication.handing_out()
 
 
 @pytest.fixture
@@ -88,7 +89,8 @@ async def test_replies_for_another_lease_or_nobody_or_none_at_all_are_passed_ove
     world.ask()
     world.reply(epoch=6)
     world.reply(request=99)
-    list(world.authentication.answering([b"{"]))
+    world.authentication.replied(b"{")
+    list(world.authentication.handing_out())
     assert world.answers == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -75,19 +75,8 @@ class Authentication:
         self.validate(key_hash, answer)
         return await decided
 
-    def answering(self, replies: Iterable[bytes]) -> Iterator[None]:
-        """Take records of `auth.replies` in our partition; each step tells one of those who asked.
-
-        All are taken first: what auth has answered is not given up because its answer takes long to be handed out.
-        """
-        for value in replies:
-            self._take(value)
-        while self._decided:
-            key_hash, decision, answer = self._decided.popleft()
-            answer(REVOKED if decision.allowed and key_hash in self._revoked else decision)
-            yield
-
-    def _take(self, value: bytes) -> None:
+    def replied(self, value: bytes) -> None:
+        """A record of `auth.replies` in our partition: who asked is told by `handing_out`, and not given up any more."""
         try:
             reply = AuthReply.model_validate_json(value)
         except ValidationError as error:
@@ -98,6 +87,13 @@ class Authentication:
         asked = self._settled(reply.request)
         if asked is not None:
             self._decided.extend((asked.key_hash, reply.decision, answer) for answer in asked.answers)
+
+    def handing_out(self) -> Iterator[None]:
+        """Tell those who asked what auth has answered, one at each step."""
+        while self._decided:
+            key_hash, decision, answer = self._decided.popleft()
+            answer(REVOKED if decision.allowed and key_hash in self._revoked else decision)
+            yield
 
     def revoke(self, key_hash: KeyHash) -> None:
         """Refuse the key from now on, whatever auth answers: it may have looked before the key was revoked."""
