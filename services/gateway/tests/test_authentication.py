@@ -39,6 +39,14 @@ class World:
         self.authentication.replied(reply.encode())
         return self.authentication.handing_out()
 
+    def one_of_three_told(self) -> Iterator[None]:
+        """Three have asked, auth has answered, and two are still to be told."""
+        for _ in range(3):
+            self.ask()
+        telling = self.replying()
+        next(telling)
+        return telling
+
 
 @pytest.fixture
 def world():
@@ -128,10 +136,7 @@ async def test_a_key_revoked_while_it_was_checked_is_refused_whatever_auth_says(
 
 
 async def test_who_is_still_to_be_told_of_an_answer_is_not_given_up(world):
-    for _ in range(3):
-        world.ask()
-    telling = world.replying()
-    next(telling)
+    telling = world.one_of_three_told()
     world.clock.advance(TIMEOUT)
     world.authentication.tick()
     assert world.answers == [ALLOWED]
@@ -140,20 +145,14 @@ async def test_who_is_still_to_be_told_of_an_answer_is_not_given_up(world):
 
 
 async def test_a_key_revoked_while_decisions_are_handed_out_is_refused_from_then_on(world):
-    for _ in range(3):
-        world.ask()
-    telling = world.replying()
-    next(telling)
+    telling = world.one_of_three_told()
     world.authentication.revoke(KEY)
     list(telling)
     assert world.answers == [ALLOWED, REVOKED, REVOKED]
 
 
 async def test_a_slot_lost_while_decisions_are_handed_out_lets_nobody_in_any_more(world):
-    for _ in range(3):
-        world.ask()
-    telling = world.replying()
-    next(telling)
+    telling = world.one_of_three_told()
     world.authentication.lost()
     list(telling)
     assert world.answers == [ALLOWED, AWAY, AWAY]

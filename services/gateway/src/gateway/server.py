@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -24,14 +25,11 @@ class GatewayServer(HttpServer):
     arrivals: Arrivals
 
     def __init__(self, http: Starlette, connections: Connections) -> None:
-        def websocket(*_args: object, **_kwargs: object) -> WebSocket:
-            return WebSocket(connections)
-
         super().__init__(
             uvicorn.Config(
                 http,
-                # uvicorn asks for a class, and calls it; so does `_Http`.
-                ws=websocket,  # type: ignore[arg-type]
+                # uvicorn asks for a class; nobody but `_Http` calls it.
+                ws=cast(Any, partial(WebSocket, connections)),
                 http=_Http,
                 lifespan="off",
                 log_config=None,
