@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     environment = {**os.environ, **({"DEFISTREAM_TEST_SERVERS": "containers"} if given.containers else {})}
     with (
         tempfile.TemporaryDirectory(prefix="defistream-bench-") as folder,
-        open_servers(Path(folder), environment) as servers,
+        open_servers(Path(folder), environment, on_host=True) as servers,
     ):
         variables = {
             **servers.environment(),

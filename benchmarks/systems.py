@@ -79,7 +79,8 @@ def quiet_servers(options: Options, folder: Path) -> Iterator[Servers]:
     with contextlib.ExitStack() as stack:
         for kind in kinds:
             try:
-                servers = stack.enter_context(open_servers(folder, {**os.environ, "DEFISTREAM_TEST_SERVERS": kind}))
+                environ = {**os.environ, "DEFISTREAM_TEST_SERVERS": kind}
+                servers = stack.enter_context(open_servers(folder, environ, on_host=True))
             except ServersUnavailable as reason:
                 progress(f"  no {kind} servers: {reason}")
                 continue

@@ -50,8 +50,13 @@ class Servers:
 
 
 @contextlib.contextmanager
-def open_servers(logs: Path, environment: Mapping[str, str] = os.environ) -> Iterator[Servers]:
-    """The pair that the environment asks for; gone afterwards unless it was there before. Raises ServersUnavailable."""
+def open_servers(
+    logs: Path, environment: Mapping[str, str] = os.environ, *, on_host: bool = False
+) -> Iterator[Servers]:
+    """The pair that the environment asks for; gone afterwards unless it was there before. Raises ServersUnavailable.
+
+    `on_host`: containers without a network of their own, where Docker can.
+    """
     if environment.get("KAFKA_BOOTSTRAP_SERVERS") and environment.get("REDIS_HOST"):
         yield _external(environment)
         return
@@ -59,7 +64,7 @@ def open_servers(logs: Path, environment: Mapping[str, str] = os.environ) -> Ite
         # Imported here, for it needs Docker's client, and the other tiers do not.
         from tests.support.containers import containers  # noqa: PLC0415
 
-        with containers() as (kafka, redis):
+        with containers(on_host=on_host) as (kafka, redis):
             yield Servers("containers", kafka, redis)
         return
     with _embedded(logs) as servers:

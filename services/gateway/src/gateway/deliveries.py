@@ -15,7 +15,7 @@ from common.kafka import AIOKafkaConsumer, Kafka, TopicPartition
 from common.logs import describe, get_logger
 from common.topics import Topics
 from gateway.hub import Hub
-from gateway.polling import poll
+from gateway.polling import ReadingAhead, poll
 from gateway.slot import Lease
 
 log = get_logger("deliveries")
@@ -50,18 +50,17 @@ class DeliveriesReader:
         """Deliver until cancelled; or until a delivery names a newer epoch of the slot, as it is another gateway's then, or the
         broker does not have what comes next, be it that this gateway stood still for longer than deliveries are kept.
         """
-        while True:
+        async with ReadingAhead(lambda: self._poll(consumer)) as ahead:
             try:
-                for record in await self._poll(consumer):
-                    if record.value is not None:
-                        await self._take(record.value, lease)
-                await self._flush()
+                while True:
+                    for record in await ahead.take():
+                        if record.value is not None:
+                            await self._take(record.value, lease)
+                    await self._flush()
             except Gap:
                 log.warning("deliveries_lost", slot=lease.slot)
-                return
             except Fenced:
                 log.warning("slot_fenced", slot=lease.slot, epoch=lease.epoch)
-                return
             finally:
                 self._hub.flush()
 
