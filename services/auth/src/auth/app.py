@@ -22,6 +22,7 @@ from auth.revocations import RevocationsReader, Revoked
 from auth.settings import AuthSettings
 from auth.validation import Lifetimes, Validator
 from common.clock import Clock, SystemClock
+from common.endings import end_within
 from common.faststream import KafkaBroker, new_broker
 from common.health import Readiness, listen, serve_health
 from common.identifiers import KeyHash
@@ -35,6 +36,8 @@ from common.watch import watch
 log = get_logger("auth")
 
 CLIENT = "auth"
+_STOP_SECONDS = 10.0
+"""For the batch in hand and for leaving the group."""
 _KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
 
 
@@ -106,7 +109,8 @@ class App:
             yield
         finally:
             self.readiness.missing("requests", "draining")
-            await broker.stop()
+            # aiokafka waits without end for its coordination task, which may wait for the broker.
+            await end_within(_STOP_SECONDS, "requests", broker.stop())
 
     async def _start_broker(self, requests: Requests) -> KafkaBroker:
         broker = new_broker(self.settings, client=CLIENT)
