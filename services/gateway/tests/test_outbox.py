@@ -1,6 +1,7 @@
 """The outbox keeps frames in order, and says when more wait than may."""
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +65,7 @@ def entities(*frames: tuple[bytes, Entity]) -> dict[int, Entity]:
     return {id(frame): entity for frame, entity in frames}
 
 
-def messages(data: bytes) -> list[dict[str, object]]:
+def messages(data: bytes) -> list[dict[str, Any]]:
     """Frames of JSON up to 125 bytes long, or a little over, taken apart."""
     found = []
     while data:

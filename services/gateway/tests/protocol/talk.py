@@ -12,7 +12,7 @@ import orjson
 from common.clock import ManualClock
 from common.errors import ErrorCode
 from common.events import Decision
-from common.identifiers import ConnectionId, hash_api_key
+from common.identifiers import ConnectionId, KeyHash, hash_api_key
 from common.limits import Limits
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.effects import Close, Effect, Join, Send
@@ -26,7 +26,7 @@ REFUSED = Decision(allowed=False, reason="the key is unknown")
 AWAY = Decision(allowed=False, retryable=True, reason="auth is away")
 
 
-def key_hash(api_key: str) -> str:
+def key_hash(api_key: str) -> KeyHash:
     return hash_api_key(api_key, PEPPER)
 
 

@@ -80,6 +80,8 @@ def subscribe(**fields: object) -> dict[str, object]:
     return {"type": "subscribe", "channel": "prices", **fields}
 
 
+NOT_CURSORS: tuple[object, ...] = ("", "k3f9", "k3f9.0", "k3f9.1:2,0:1", 7, [])
+NOT_FLAGS: tuple[object, ...] = (1, "true", {})
 ERRORS: list[tuple[object, ErrorCode, str | None]] = [
     ([], ErrorCode.BAD_REQUEST, None),
     ("ping", ErrorCode.BAD_REQUEST, None),
@@ -126,14 +128,11 @@ ERRORS: list[tuple[object, ErrorCode, str | None]] = [
     (subscribe(filters={"minValue": "1"}), ErrorCode.INVALID_FILTER, "filters.minValue"),
     (subscribe(filters={"minValue": 2, "maxValue": 1}), ErrorCode.INVALID_FILTER, "filters.minValue"),
     (subscribe(filters={"userId": " "}), ErrorCode.INVALID_FILTER, "filters.userId"),
-    *(
-        (subscribe(since=since), ErrorCode.BAD_REQUEST, "since")
-        for since in ("", "k3f9", "k3f9.0", "k3f9.1:2,0:1", 7, [])
-    ),
+    *((subscribe(since=since), ErrorCode.BAD_REQUEST, "since") for since in NOT_CURSORS),
     (subscribe(since="k3f9.0:1,"), ErrorCode.BAD_REQUEST, "since"),
     (subscribe(since="k3f9.0:99999999999999999999"), ErrorCode.BAD_REQUEST, "since"),
     ({"type": "subscribe", "channels": ["prices", "tvl"], "since": "k3f9.0:1"}, ErrorCode.BAD_REQUEST, "since"),
-    *((subscribe(snapshot=value), ErrorCode.BAD_REQUEST, "snapshot") for value in (1, "true", {})),
+    *((subscribe(snapshot=value), ErrorCode.BAD_REQUEST, "snapshot") for value in NOT_FLAGS),
     ({"type": "subscribe", "channel": "alerts", "snapshot": True}, ErrorCode.BAD_REQUEST, "snapshot"),
     ({"type": "subscribe", "channels": ["tvl", "alerts"], "snapshot": True}, ErrorCode.BAD_REQUEST, "snapshot"),
     ({"type": "unsubscribe"}, ErrorCode.BAD_REQUEST, "channel"),
