@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ from tests.support.waiting import eventually
 
 CHANNELS = ["prices", "alerts"]
 FLOW_AGAIN_SECONDS = 15.0
+AWAY_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "0"))
+"""How long Redis is away at least; longer by hand."""
 
 
 @dataclass(slots=True)
@@ -204,9 +207,11 @@ async def test_updates_flow_while_redis_is_away_and_all_are_ready_when_it_is_bac
             await forwarder.close()
             await eventually(lambda: _lacks(own_system.gateway, "redis"), "the gateway misses Redis", limit=20)
             await client.expect("notice", code="degraded")
-            for partition in await producer.partitions("prices"):
-                published = await producer.publish(update("prices", tokenId=token), partition=partition)
-                await client.expect_updates(published)
+            back_at, partitions, published = time.monotonic() + AWAY_SECONDS, await producer.partitions("prices"), 0
+            while published < len(partitions) or time.monotonic() < back_at:
+                which = partitions[published % len(partitions)]
+                await client.expect_updates(await producer.publish(update("prices", tokenId=token), partition=which))
+                published += 1
             other = unique("token")
             await client.subscribe("prices", {"tokenIds": [other]})
             await client.expect_updates(await producer.publish(update("prices", tokenId=other)))
@@ -216,6 +221,7 @@ async def test_updates_flow_while_redis_is_away_and_all_are_ready_when_it_is_bac
             await client.expect("notice", code="recovered")
             await connect(key)
             assert client.is_open
+            assert len(client.update_ids) == len(set(client.update_ids)) == published + 1
         await asyncio.to_thread(own_system.close)
 
 
