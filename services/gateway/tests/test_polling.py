@@ -1,24 +1,33 @@
 import asyncio
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 
 from gateway.polling import ReadingAhead
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    value: bytes | None
+
+
+A, B, C, D, E = (Record(letter.encode()) for letter in "abcde")
+BIG = Record(bytes(3 * 1024 * 1024))
+
+
 class Polls:
     """Answers as it is told, one `give` a poll."""
 
     def __init__(self) -> None:
-        self._given: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
+        self._given: asyncio.Queue[list[Record] | Exception] = asyncio.Queue()
         self._asked = asyncio.Condition()
         self.asked = 0
 
-    def give(self, *answers: list[Any] | Exception) -> None:
+    def give(self, *answers: list[Record] | Exception) -> None:
         for answer in answers:
             self._given.put_nowait(answer)
 
-    async def __call__(self) -> list[Any]:
+    async def __call__(self) -> list[Record]:
         async with self._asked:
             self.asked += 1
             self._asked.notify_all()
@@ -35,11 +44,11 @@ class Polls:
 async def test_what_polls_bring_while_nobody_waits_is_taken_together_and_in_order():
     polls = Polls()
     async with ReadingAhead(polls) as ahead:
-        polls.give([1], [2, 3], [4])
+        polls.give([A], [B, C], [D])
         await polls.until_asked(4)
-        assert await ahead.take() == [1, 2, 3, 4]
-        polls.give([5])
-        assert await ahead.take() == [5]
+        assert await ahead.take() == [A, B, C, D]
+        polls.give([E])
+        assert await ahead.take() == [E]
 
 
 async def test_a_poll_that_brings_nothing_ends_the_waiting_too():
@@ -52,9 +61,9 @@ async def test_a_poll_that_brings_nothing_ends_the_waiting_too():
 async def test_a_failed_poll_is_told_after_all_that_came_before_it_and_again():
     polls = Polls()
     async with ReadingAhead(polls) as ahead:
-        polls.give([1], LookupError("gone"))
+        polls.give([A, Record(None)], LookupError("gone"))
         await polls.until_asked(2)
-        assert await ahead.take() == [1]
+        assert await ahead.take() == [A, Record(None)]
         for _ in range(2):
             with pytest.raises(LookupError):
                 await ahead.take()
@@ -63,13 +72,13 @@ async def test_a_failed_poll_is_told_after_all_that_came_before_it_and_again():
 async def test_nothing_more_is_read_while_too_much_waits():
     polls = Polls()
     async with ReadingAhead(polls) as ahead:
-        polls.give(list(range(6000)), list(range(6000)), ["later"])
+        polls.give([BIG], [BIG], [E])
         await polls.until_asked(2)
         # Ten times the pause between polls that nobody waits for.
         await asyncio.sleep(0.1)
         assert polls.asked == 2
-        assert len(await ahead.take()) == 12_000
-        assert await ahead.take() == ["later"]
+        assert await ahead.take() == [BIG, BIG]
+        assert await ahead.take() == [E]
 
 
 async def test_leaving_ends_the_poll_under_way():

@@ -17,8 +17,8 @@ log = get_logger("polling")
 _WAIT_MS = 1000
 _PAUSE_SECONDS = 0.2
 _AHEAD_SECONDS = 0.01
-_MOST_AHEAD = 10_000
-"""Records, about: one poll more may be held."""
+_MOST_AHEAD_BYTES = 4 * 1024 * 1024
+"""Of values that wait; a fetch more (1 MiB) may be held."""
 
 
 async def fetch(consumer: AIOKafkaConsumer) -> list[Any]:
@@ -49,6 +49,7 @@ class ReadingAhead:
     def __init__(self, poll: Callable[[], Awaitable[list[Any]]]) -> None:
         self._poll = poll
         self._records: list[Any] = []
+        self._bytes = 0
         self._came, self._taken = asyncio.Event(), asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -64,7 +65,7 @@ class ReadingAhead:
         """All that was read since the last call, once a poll has ended. Raises what a poll raised, after all that was read before."""
         self._taken.set()
         await self._came.wait()
-        records, self._records = self._records, []
+        records, self._records, self._bytes = self._records, [], 0
         if self._reading.done() and not records:
             self._reading.result()
         self._came.clear()
@@ -77,8 +78,9 @@ class ReadingAhead:
             records = await self._poll()
             # Not in one statement, which would add to the list that was there before the poll.
             self._records += records
+            self._bytes += sum(len(record.value or b"") for record in records)
             self._taken.clear()
             self._came.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_AHEAD_SECONDS if len(self._records) < _MOST_AHEAD else None):
+                async with asyncio.timeout(_AHEAD_SECONDS if self._bytes < _MOST_AHEAD_BYTES else None):
                     await self._taken.wait()
