@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from aiokafka.errors import KafkaTimeoutError
@@ -51,24 +51,24 @@ class History:
         self._sources = sources
         self._asking = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def stop(self) -> None:
         consumer, self._consumer = self._consumer, None
+        for task in self._ending:
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
         if consumer is not None:
             await consumer.stop()
 
     async def bounds(self, source: Source, *, named: int = -1) -> Bounds:
         partition = self._sources.partition(source)
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                consumer = await self._asked()
-                oldest, end = await asyncio.gather(
-                    consumer.beginning_offsets([partition]), consumer.end_offsets([partition])
-                )
-                least = end[partition]
-                return Bounds(oldest[partition], least if named < least else await self.end(partition, least))
-        except TimeoutError as error:
-            raise KafkaTimeoutError(f"no answer about {partition}") from error
+        async with self._answered(partition) as consumer:
+            oldest, end = await asyncio.gather(
+                consumer.beginning_offsets([partition]), consumer.end_offsets([partition])
+            )
+            least = end[partition]
+            return Bounds(oldest[partition], least if named < least else await self.end(partition, least))
 
     async def end(self, partition: TopicPartition, least: int) -> int:
         """The offset that the next record will get, which is `least` or more: read, not asked.
@@ -112,10 +112,30 @@ class History:
 
     async def _check_held(self, partition: TopicPartition, offset: int) -> None:
         """A consumer whose offset is gone goes on at the oldest one, without a word."""
-        consumer = await self._asked()
-        oldest = (await consumer.beginning_offsets([partition]))[partition]
+        async with self._answered(partition) as consumer:
+            oldest = (await consumer.beginning_offsets([partition]))[partition]
         if oldest > offset:
             raise NoLongerHeld(f"{partition} begins at {oldest}, beyond {offset}")
+
+    @contextlib.asynccontextmanager
+    async def _answered(self, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+        """The consumer to ask. Raises `KafkaTimeoutError` when no answer comes in time; then the next question goes another way.
+
+        A connection that swallows everything is closed by aiokafka for a request that has waited as long as requests may, and by no
+        other: with questions that are given up before, all that followed were lost on it too.
+        """
+        consumer = None
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                consumer = await self._asked()
+                yield consumer
+        except TimeoutError as error:
+            if consumer is not None and consumer is self._consumer:
+                task = asyncio.create_task(_stop_later(consumer))
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+                self._consumer = None
+            raise KafkaTimeoutError(f"no answer about {partition}") from error
 
     async def _asked(self) -> AIOKafkaConsumer:
         """A consumer that reads nothing: on one that does, a question waits for the fetch before it."""
@@ -129,6 +149,14 @@ class History:
                     raise
                 self._consumer = consumer
             return self._consumer
+
+
+async def _stop_later(consumer: AIOKafkaConsumer) -> None:
+    """When the questions to it that are under way are answered or given up."""
+    try:
+        await asyncio.sleep(_ASK_SECONDS)
+    finally:
+        await consumer.stop()
 
 
 def _changes(source: Source, records: Sequence[SourceRecord]) -> list[Change]:
