@@ -132,9 +132,7 @@ def database(new_system: SystemFactory) -> System:
     return new_system()
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, max_size=40))
 async def test_the_records_become_true_whatever_happened(history: list[tuple[str, ...]], database: System):
     async with database.records() as reader:

@@ -108,7 +108,6 @@ def two_routers(system: System) -> Iterator[System]:
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )

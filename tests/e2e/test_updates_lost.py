@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.support.client import Client
 from tests.support.connect import Connect
+from tests.support.kafka import make_anew
 from tests.support.samples import unique, update
-from tests.support.servers import Servers
 from tests.support.system import System
-from tests.support.waiting import eventually
 
 PARTITIONS, WITHIN = 4, 60.0
-
-
-@pytest.fixture
-async def admin(servers: Servers) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers.kafka)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def publish(system: System, name: str) -> None:
@@ -51,13 +38,7 @@ async def test_of_a_topic_that_is_made_anew(own_system: System, admin: AIOKafkaA
         before, after = unique("before"), unique("after")
         await publish(own_system, before)
         await all_heard(client, before)
-        await admin.delete_topics([topic])
-
-        async def made() -> bool:
-            response = await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-            return not any(code for _topic, code, *_message in response.topic_errors)
-
-        await eventually(made, "the topic is made anew", limit=WITHIN)
+        await make_anew(admin, topic, PARTITIONS, limit=WITHIN)
         await publish(own_system, after)
         notice = await client.expect("notice", code="updates_lost", within=WITHIN)
         assert (notice["channel"], notice["room"]) == ("alerts", subscribed["room"])

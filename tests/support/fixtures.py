@@ -1,15 +1,16 @@
-"""The fixtures that every test folder may use: `servers`, one pair a run, and `isolation`, a part of it for one module."""
+"""The fixtures that every test folder may use: `servers`, one pair a run, `isolation`, a part of it for one module, and `admin`."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
 import redis
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.support.kafka import delete_topics
 from tests.support.servers import Servers, ServersUnavailable, open_servers
@@ -68,6 +69,17 @@ def isolation(servers: Servers, redis_databases: Iterator[int]) -> Iterator[Isol
         client.flushdb()
     if servers.kind != "embedded":
         delete_topics(servers.kafka, part.topic_prefix)
+
+
+@pytest.fixture
+async def admin(servers: Servers) -> AsyncIterator[AIOKafkaAdminClient]:
+    """For what others do to topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers.kafka)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 def _size(servers: Servers, number: int) -> int:

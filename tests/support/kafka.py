@@ -1,4 +1,4 @@
-"""Questions to a broker that tests ask outside an event loop."""
+"""What tests ask a broker, or do to its topics, as outsiders; outside an event loop where not said otherwise."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 
@@ -34,6 +36,17 @@ def delete_topics(bootstrap: str, prefix: str) -> None:
             await admin.delete_topics(names)
 
     _ask(bootstrap, delete)
+
+
+async def make_anew(admin: AIOKafkaAdminClient, topic: str, partitions: int, *, limit: float) -> None:
+    """Delete a topic, and make it again as soon as it can be: `limit` seconds at most. In an event loop."""
+    await admin.delete_topics([topic])
+
+    async def made() -> bool:
+        response = await admin.create_topics([NewTopic(topic, partitions, 1)])
+        return all(error[1] == 0 for error in response.topic_errors)
+
+    await eventually(made, "the topic is made anew", limit=limit)
 
 
 def _ask(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:

@@ -133,13 +133,13 @@ def run(random: Random, *more: Callable[[History], None]) -> None:
     check(history)
 
 
-@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.integers(0, 2**32))
 def test_nothing_is_missing_repeated_or_out_of_order(seed: int) -> None:
     run(Random(seed))
 
 
-@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.integers(0, 2**32))
 def test_a_slow_connection_lacks_only_what_was_superseded(seed: int) -> None:
     run(Random(seed), lambda history: history.gateway.conflate())

@@ -26,7 +26,7 @@ from gateway.positions import Positions
 
 STREAM = "k3f9"
 
-examples = settings(max_examples=40, deadline=None)
+examples = settings(max_examples=40)
 """Enough to find what is wrong in a second; a busy machine fails nothing."""
 
 

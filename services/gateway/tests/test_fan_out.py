@@ -158,5 +158,5 @@ class Ticks(RuleBasedStateMachine):
             self.expected[number].append(str(self.world.sent))
 
 
-Ticks.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+Ticks.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestTicks = Ticks.TestCase

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from common.channels import Channel
 from common.deliveries import Routed, TookOver
 from services.router.tests.outside import FakeGateway, Outside
 from tests.support.fixtures import Isolation
+from tests.support.kafka import make_anew
 from tests.support.system import System
 from tests.support.waiting import eventually
 
 PARTITIONS = 4
-
-
-@pytest.fixture
-async def admin(isolation: Isolation) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=isolation.servers.kafka)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def publish(outside: Outside, channel: str, count: int) -> list[str]:
@@ -53,13 +42,7 @@ async def test_a_topic_made_anew_while_a_router_runs_has_another_epoch_and_is_ro
     before = await outside.stream("alerts")
     await delivered(gateway, await publish(outside, "alerts", 40), before)
     topic = outside.topics.updates(Channel.ALERTS)
-    await admin.delete_topics([topic])
-
-    async def made() -> bool:
-        response = await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-        return all(error[1] == 0 for error in response.topic_errors)
-
-    await eventually(made, "the topic is made anew", limit=20)
+    await make_anew(admin, topic, PARTITIONS, limit=20)
     ids = await publish(outside, "alerts", 40)
 
     async def renewed() -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from common.endings import end_within
+from common.endings import Endings, end_within
 from common.kafka import AIOKafkaProducer, Kafka, check
 
 _STOP_SECONDS = 3.0
@@ -20,7 +20,7 @@ class RenewedProducer:
         self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._endings = Endings()
 
     async def send(
         self,
@@ -51,15 +51,11 @@ class RenewedProducer:
         """Returns within seconds: what a broker that is away does not take by then is given up."""
         if self._producer is not None:
             await end_within(_STOP_SECONDS, "producer", self._producer.stop())
-        for task in self._ending:
-            task.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._endings.stop()
 
     def _check(self, producer: Any, done: asyncio.Future[Any]) -> None:
         is_present = producer is self._producer
         if done.cancelled() or done.exception() is None or not is_present:
             return
         self._producer = None
-        ending = asyncio.ensure_future(end_within(_END_SECONDS, "failed producer", producer.stop()))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        self._endings.add(end_within(_END_SECONDS, "failed producer", producer.stop()))

@@ -1,4 +1,4 @@
-"""Reads this slot's partition of `deliveries` and hands each record to the hub; what one fetch brings to a connection is one write."""
+"""Reads this slot's partition of `deliveries` and hands each record to the hub; what comes while others are written to is one write."""
 
 from __future__ import annotations
 

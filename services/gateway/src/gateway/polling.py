@@ -66,11 +66,10 @@ class ReadingAhead:
         self._taken.set()
         await self._came.wait()
         records, self._records, self._bytes = self._records, [], 0
-        if self._reading.done() and not records:
+        if not self._reading.done():
+            self._came.clear()
+        elif not records:
             self._reading.result()
-        self._came.clear()
-        if self._reading.done():
-            self._came.set()
         return records
 
     async def _read(self) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from aiokafka.errors import KafkaTimeoutError
 
 from common.channels import Channel
+from common.endings import Endings
 from common.errors import InvalidUpdate
 from common.kafka import AIOKafkaConsumer, Kafka, KafkaError, TopicPartition
 from common.updates import decode_update
@@ -51,13 +52,11 @@ class History:
         self._sources = sources
         self._asking = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._endings = Endings()
 
     async def stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        for task in self._ending:
-            task.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._endings.stop()
         if consumer is not None:
             await consumer.stop()
 
@@ -131,9 +130,7 @@ class History:
                 yield consumer
         except TimeoutError as error:
             if consumer is not None and consumer is self._consumer:
-                task = asyncio.create_task(_stop_later(consumer))
-                self._ending.add(task)
-                task.add_done_callback(self._ending.discard)
+                self._endings.add(_stop_later(consumer))
                 self._consumer = None
             raise KafkaTimeoutError(f"no answer about {partition}") from error
 
