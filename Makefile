@@ -7,8 +7,6 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PACKAGES := libs/common services/gateway services/router services/auth clients/python
 STAMP := .venv/.complete
-# services/router has tests with errors of types yet.
-TYPED_TESTS := libs/common services/gateway services/auth clients/python
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
@@ -47,7 +45,7 @@ test-faults: setup ## fault runs of SEEDS=1-20 on Apache Kafka and Valkey in con
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES:%=%/src) $(TYPED_TESTS:%=%/tests) deploy tests benchmarks conftest.py
+	$(BIN)/mypy $(PACKAGES:%=%/src) $(PACKAGES:%=%/tests) deploy tests benchmarks conftest.py
 	$(BIN)/lint-imports
 
 format: setup ## mend formatting and what lint can mend

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -19,12 +19,9 @@ from common.deliveries import (
     Activated,
     Began,
     Item,
-    OperatorMessage,
-    Progress,
     Replayed,
     Routed,
     Segment,
-    TookOver,
     decode_delivery,
 )
 from common.events import Interest, Record, SlotTaken
@@ -33,10 +30,9 @@ from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.kafka import partitions_of
 from common.rooms import Room, room_of
 from common.topics import Topics, interest_key, slot_key, stream_key
+from services.router.tests.told import Told
 from tests.support.fixtures import Isolation
 from tests.support.waiting import eventually
-
-Told = TypeVar("Told", Routed, Activated, TookOver, Progress, OperatorMessage, Began, Replayed)
 
 FAR_AHEAD_MS = 2**52
 
@@ -227,7 +223,8 @@ class Outside:
     async def stream(self, channel: str) -> str:
         """The epoch of the channel's stream."""
         records = await self.everything_in(self.topics.rooms_interest)
-        return [json.loads(each.value)["epoch"] for each in records if each.key == stream_key(channel)][-1]
+        epochs: list[str] = [json.loads(each.value)["epoch"] for each in records if each.key == stream_key(channel)]
+        return epochs[-1]
 
     async def gateway(self, slot: int, *, epoch: int | None = None) -> FakeGateway:
         """A gateway that has taken the slot and reads what it is told from now on."""

@@ -26,7 +26,7 @@ def _some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
 
 
 def _in_order(given: dict[str, Any]) -> bool:
-    return given.get("minValue", float("-inf")) <= given.get("maxValue", float("inf"))
+    return bool(given.get("minValue", float("-inf")) <= given.get("maxValue", float("inf")))
 
 
 FILTERS = st.fixed_dictionaries(

@@ -9,17 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.identifiers import Slot
 from router import bounds
 from router.bounds import Bounded, Record
 
 NUMBERS = st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False)
-PAIRS = st.tuples(st.none() | NUMBERS, st.none() | NUMBERS).filter(
-    lambda pair: pair != (None, None) and (None in pair or pair[0] <= pair[1])
-)
+Pair = tuple[float | None, float | None]
 
 
-def record(number: int, pair: tuple[float | None, float | None], slot: int = 0) -> Record:
-    return Record(slot, b"\xa7%07d" % number, *pair)
+def _bounds_something(pair: Pair) -> bool:
+    low, high = pair
+    return pair != (None, None) and (low is None or high is None or low <= high)
+
+
+PAIRS = st.tuples(st.none() | NUMBERS, st.none() | NUMBERS).filter(_bounds_something)
+
+
+def record(number: int, pair: Pair, slot: int = 0) -> Record:
+    return Record(Slot(slot), b"\xa7%07d" % number, *pair)
 
 
 def holds(each: Record, value: float) -> bool:
@@ -27,7 +34,7 @@ def holds(each: Record, value: float) -> bool:
 
 
 def found(bounded: Bounded, value: float) -> set[tuple[int, bytes]]:
-    pieces: defaultdict[int, list[bytes]] = defaultdict(list)
+    pieces: defaultdict[Slot, list[bytes]] = defaultdict(list)
     bounds.around(bounded, value, pieces)
     joined = {slot: b"".join(some) for slot, some in pieces.items()}
     each = [(slot, rooms[at : at + 8]) for slot, rooms in joined.items() for at in range(0, len(rooms), 8)]

@@ -17,7 +17,8 @@ SLOTS = st.sampled_from([0, 1, 4095]).map(Slot)
 
 @given(st.lists(st.tuples(st.booleans(), SLOTS, NUMBERS), max_size=40))
 def test_it_keeps_who_wants_what(steps):
-    directory, wanted = Directory(), defaultdict(set)
+    directory = Directory()
+    wanted: defaultdict[Slot, set[Number]] = defaultdict(set)
     for adds, slot, number in steps:
         chosen = Filter(token_ids=(str(number),), min_value=1, max_value=2.5)
         if adds:

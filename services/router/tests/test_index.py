@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ STEPS = st.lists(
 
 @given(STEPS, st.lists(UPDATES, min_size=1, max_size=10))
 def test_an_update_matches_the_same_rooms_as_by_a_plain_look_at_every_filter(steps, updates):
-    index, wanted = RoomsIndex(), defaultdict(dict)
+    index = RoomsIndex()
+    wanted: defaultdict[Slot, dict[RoomId, tuple[Channel, Mapping[str, Any]]]] = defaultdict(dict)
     for step, slot, channel, filters in steps:
         the_room = room(channel, filters)
         match step:
@@ -43,10 +45,10 @@ def test_an_update_matches_the_same_rooms_as_by_a_plain_look_at_every_filter(ste
 
     for update in updates:
         expected = {
-            slot: found
+            slot: ids
             for slot, rooms in wanted.items()
             if (
-                found := {
+                ids := {
                     room_id
                     for room_id, (channel, given) in rooms.items()
                     if channel == update.channel and matches(given, update)

@@ -8,7 +8,7 @@ from common.channels import Channel
 from common.events import Interest, SlotTaken, StreamCreated
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.topics import EPOCH_HEADER, interest_key, slot_key, stream_key
-from router.interest import InterestFold, Off, UnreadableInterest, read_interest
+from router.interest import InterestFold, Off, UnreadableInterest, Wanted, read_interest
 from services.router.tests.strategies import room
 
 ROOM = room(Channel.PRICES, {"tokenIds": ["coingecko:bitcoin"]})
@@ -38,7 +38,7 @@ def rooms(fold: InterestFold, slot: int) -> set[RoomId]:
 def test_a_room_that_is_wanted_is_on_and_to_be_activated_under_its_request():
     fold = InterestFold()
     wanted = fold.apply(want(3, 10, request=77))
-    assert wanted is not None
+    assert isinstance(wanted, Wanted)
     assert (wanted.slot, wanted.room, wanted.channel, wanted.request) == (3, ROOM.id, Channel.PRICES, 77)
     assert rooms(fold, 3) == {ROOM.id}
 
@@ -47,7 +47,7 @@ def test_a_repeated_record_is_answered_again():
     fold = InterestFold()
     fold.apply(want(3, 10, request=1))
     again = fold.apply(want(3, 10, request=2))
-    assert again is not None
+    assert isinstance(again, Wanted)
     assert again.request == 2
     assert len(fold.index) == 1
 

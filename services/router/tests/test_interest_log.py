@@ -20,7 +20,7 @@ ROOMS = [room(Channel.PRICES, {"tokenIds": [f"token-{number}"]}) for number in r
 
 def settings_for(isolation: Isolation) -> RouterSettings:
     given = isolation.environment()
-    return RouterSettings(**{name.lower(): value for name, value in given.items() if value != ""})
+    return RouterSettings.model_validate({name.lower(): value for name, value in given.items() if value != ""})
 
 
 async def test_catching_up_reads_the_whole_of_a_last_batch_of_many(isolation: Isolation):

@@ -6,17 +6,18 @@ from collections import defaultdict
 
 import pytest
 
+from common.identifiers import Slot
 from router import nodes
 from router.bounds import Record
 from router.nodes import FEW, Node, new_node
 
 
 def record(number: int, *, low: float | None = None) -> Record:
-    return Record(number % 4, b"\xa7%07d" % number, low)
+    return Record(Slot(number % 4), b"\xa7%07d" % number, low)
 
 
 def found(node: Node, values: list[str], value: float | None = None) -> set[bytes]:
-    pieces: defaultdict[int, list[bytes]] = defaultdict(list)
+    pieces: defaultdict[Slot, list[bytes]] = defaultdict(list)
     nodes.find(node, values, value, pieces)
     each = [some[at : at + 8] for all_of in pieces.values() for some in all_of for at in range(0, len(some), 8)]
     assert len(each) == len(set(each))
@@ -25,7 +26,7 @@ def found(node: Node, values: list[str], value: float | None = None) -> set[byte
 
 def test_a_node_is_packed_while_it_is_small_and_finds_the_same_before_and_after():
     root, records = new_node(), [record(number, low=1.0 if number % 2 else None) for number in range(FEW * 2)]
-    kinds = set()
+    kinds: set[type[object]] = set()
     for count, each in enumerate(records, start=1):
         nodes.add(root, ["ta", "cb"], each)
         kinds.add(type(root.nested["ta"]))

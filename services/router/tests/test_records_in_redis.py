@@ -221,7 +221,8 @@ async def test_interest_is_recorded_with_the_offsets_read(outside: Outside, reco
     the_room, request = await gateway.want("prices", {"tokenIds": ["recorded"]})
 
     async def held() -> dict[str, str]:
-        return await records.redis.hgetall(redis_keys.slot_rooms(Slot(3)))
+        found: dict[str, str] = await records.redis.hgetall(redis_keys.slot_rooms(Slot(3)))
+        return found
 
     async def recorded() -> bool:
         return the_room.id in await held()
@@ -238,7 +239,7 @@ async def test_interest_is_recorded_with_the_offsets_read(outside: Outside, reco
     async def all_read() -> bool:
         offsets = await records.redis.hgetall(redis_keys.INTEREST_OFFSETS)
         last = await outside.send(outside.topics.rooms_interest, None, interest_key(Slot(3), RoomId("prices:0")))
-        return int(offsets.get(str(last.partition), 0)) >= last.offset
+        return int(offsets.get(str(last.partition), 0)) >= int(last.offset)
 
     await eventually(all_read, "the offsets follow")
 
@@ -259,6 +260,12 @@ async def test_a_router_that_starts_knows_rooms_from_redis(outside: Outside, rec
     assert second.stop() == 0
 
 
+async def holder(records: Records, slot: Slot) -> str | None:
+    """The gateway that a slot's lease names."""
+    name: str | None = await records.redis.hget(redis_keys.slot(slot), "gateway")
+    return name
+
+
 async def test_a_dead_gateways_slot_is_emptied(outside: Outside, records: Records, connection: Connection):
     slot, epoch = Slot(7), time.time_ns() // 1_000_000
     dead = await outside.gateway(7, epoch=epoch)
@@ -273,7 +280,7 @@ async def test_a_dead_gateways_slot_is_emptied(outside: Outside, records: Record
     await records.until_gone(left.id, limit=10)
 
     async def free() -> bool:
-        return (await records.redis.hget(redis_keys.slot(slot), "gateway")) == ""
+        return await holder(records, slot) == ""
 
     await eventually(free, "the slot is free")
     found = await records.redis.hgetall(redis_keys.slot(slot))
@@ -295,7 +302,7 @@ async def test_a_lease_that_is_renewed_in_time_is_left_alone(records: Records, o
     await records.redis.hset(redis_keys.slot(Slot(0)), mapping={"gateway": "gw-dead", "epoch": 5, "expiresAt": 1})
 
     async def reaped() -> bool:
-        return (await records.redis.hget(redis_keys.slot(Slot(0)), "gateway")) == ""
+        return await holder(records, Slot(0)) == ""
 
     await eventually(reaped, "the other slot is taken")
     assert (await records.redis.hgetall(redis_keys.slot(slot)))["epoch"] == "5"
@@ -308,7 +315,7 @@ async def test_published_messages_are_bridged_to_their_topics_once(outside: Outs
     update = {"type": "price_update", "tokenId": "bridged", "value": 1}
 
     async def subscribers() -> bool:
-        return await records.redis.publish("events:prices", json.dumps(update)) >= 1
+        return int(await records.redis.publish("events:prices", json.dumps(update))) >= 1
 
     await eventually(subscribers, "a router listens")
     await gateway.until(lambda g: len(g.bodies()) == 1, "the update is delivered")
@@ -332,7 +339,7 @@ async def test_published_messages_that_are_no_updates_are_set_aside(
     outside: Outside, records: Records, channel: str, text: str | bytes, reason: str
 ):
     async def subscribers() -> bool:
-        return await records.redis.publish(channel, text) >= 1
+        return int(await records.redis.publish(channel, text)) >= 1
 
     await eventually(subscribers, "a router listens")
 
@@ -348,7 +355,7 @@ async def test_a_published_broadcast_is_an_operators_message(outside: Outside, r
     for channel, data in (("events:broadcast", 1), ("events:prices", 2), ("events:system", 3)):
 
         async def subscribers(channel: str = channel, data: int = data) -> bool:
-            return await records.redis.publish(channel, json.dumps({"type": "broadcast", "data": data})) >= 1
+            return int(await records.redis.publish(channel, json.dumps({"type": "broadcast", "data": data}))) >= 1
 
         await eventually(subscribers, "a router listens")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from common.identifiers import Slot
 from router.index import RoomsIndex
 from router.routing import Routes, route_broadcasts, route_updates
 from services.router.tests.strategies import room
+from services.router.tests.told import all_of
 
 BITCOIN = {"type": "price_update", "tokenId": "coingecko:bitcoin", "value": 67012.5, "data": {"symbol": "BTC"}}
 
@@ -30,7 +32,7 @@ def records(*values: object) -> list[Record]:
     return [Record(offset, value) for offset, value in enumerate(encoded, start=100)]
 
 
-def an_index(*rooms: tuple[int, dict], channel: Channel = Channel.PRICES) -> RoomsIndex:
+def an_index(*rooms: tuple[int, dict[str, Any]], channel: Channel = Channel.PRICES) -> RoomsIndex:
     index = RoomsIndex()
     for slot, filters in rooms:
         index.add(Slot(slot), room(channel, filters))
@@ -64,7 +66,10 @@ def test_an_update_goes_to_the_slots_and_rooms_that_it_matches_with_its_frame():
 def test_a_private_update_names_its_user_and_reaches_public_rooms_and_the_users_own():
     index = an_index((1, {}), (2, {"userId": "alice"}), (3, {"userId": "bob"}))
     routes = route_updates(Channel.PRICES, 0, records({**BITCOIN, "userId": "alice"}), index)
-    assert {slot: [item.user for item in items] for slot, items in told(routes).items()} == {1: ["alice"], 2: ["alice"]}
+    assert {slot: [item.user for item in all_of(Routed, items)] for slot, items in told(routes).items()} == {
+        1: ["alice"],
+        2: ["alice"],
+    }
 
 
 def test_a_public_update_does_not_match_rooms_of_a_user():
@@ -90,7 +95,7 @@ def test_a_public_update_does_not_match_rooms_of_a_user():
 def test_what_is_no_update_is_set_aside_with_the_reason_and_the_next_one_is_routed(value, reason):
     routes = route_updates(Channel.PRICES, 0, records(value, BITCOIN), an_index((1, {})))
     assert [(record.offset, reason in why) for record, why in routes.dead] == [(100, True)]
-    assert [item.offset for item in told(routes)[1]] == [101]
+    assert [item.offset for item in all_of(Routed, told(routes)[1])] == [101]
 
 
 def test_a_null_removes_an_entity_of_a_state_channel_and_is_set_aside_in_an_event_channel():
@@ -118,6 +123,7 @@ def test_a_broadcast_to_a_channel_goes_to_slots_that_have_a_room_of_it():
     routes = route_broadcasts(0, given, index, [Slot(1), Slot(2), Slot(3), Slot(4)])
     assert set(routes.items) == {1, 2}
     [message] = told(routes)[2]
+    assert isinstance(message, OperatorMessage)
     assert message.channel == "prices"
     assert json.loads(message.body)["channel"] == "prices"
 

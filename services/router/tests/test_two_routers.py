@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from common.channels import Channel
+from common.deliveries import OperatorMessage, Replayed, Routed
 from services.router.tests.outside import FakeGateway, Outside
 from tests.support.system import Service, System
 from tests.support.waiting import eventually
@@ -61,7 +62,7 @@ async def delivered(gateway: FakeGateway, sent: list[str]) -> None:
     last: dict[tuple[int, int], int] = {}
     for segment, item in gateway.told:
         # Within a generation, in order and once.
-        if hasattr(item, "body"):
+        if isinstance(item, Routed | OperatorMessage | Replayed):
             source = (segment.partition, segment.generation)
             assert item.offset > last.get(source, -1)
             last[source] = item.offset
