@@ -8,9 +8,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from common.errors import StartupError
-from common.kafka import Kafka, KafkaError, TopicPartition, partitions_of
+from common.kafka import Commit, Kafka, KafkaError, TopicPartition, partitions_of
 from common.settings import CommonSettings
 from common.topics import Topics, TopicSpec
+from tests.support.servers import Servers
 
 _numbers = itertools.count()
 
@@ -171,7 +172,9 @@ async def test_a_fetch_that_waits_to_be_tried_again_does_not_cancel_who_stops_it
         await consumer.stop()
 
 
-async def test_commits_of_a_group_are_told_and_none_where_there_are_none(settings: CommonSettings) -> None:
+async def test_commits_of_a_group_are_told_and_none_where_there_are_none(
+    settings: CommonSettings, servers: Servers
+) -> None:
     kafka = Kafka(settings, client="test")
     topic = f"{settings.topic_prefix}commits"
     await kafka.ensure_topics([TopicSpec(topic, 2)])
@@ -179,6 +182,9 @@ async def test_commits_of_a_group_are_told_and_none_where_there_are_none(setting
     consumer = kafka.consumer(group_id=f"{settings.topic_prefix}group")
     await consumer.start()
     consumer.assign([known])
-    await consumer.commit({known: 0})
+    await consumer.commit({known: (0, "words")})
     await consumer.stop()
-    assert await kafka.committed(f"{settings.topic_prefix}group", [known, unknown]) == {known: 0, unknown: None}
+    assert await kafka.committed(f"{settings.topic_prefix}group", [known, unknown]) == {
+        known: Commit(0, "words" if servers.kind != "embedded" else ""),
+        unknown: None,
+    }

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -23,11 +23,13 @@ from common.topics import TopicSpec
 __all__ = [
     "AIOKafkaConsumer",
     "AIOKafkaProducer",
+    "Commit",
     "Kafka",
     "KafkaError",
     "TopicPartition",
     "at_end",
     "check",
+    "look_again",
     "partitions_of",
 ]
 
@@ -44,6 +46,13 @@ GROUP_REQUEST_TIMEOUT_MS = 20_000
 
 _DESCRIBE_ATTEMPTS = 20
 _DESCRIBE_PAUSE_SECONDS = 0.1
+
+
+class Commit(NamedTuple):
+    """A committed offset, with the words that were committed with it."""
+
+    offset: int
+    metadata: str
 
 
 class Kafka:
@@ -101,7 +110,9 @@ class Kafka:
         finally:
             await admin.close()
 
-    async def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def committed(
+        self, group: str, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Commit | None]:
         """What the group has committed of each, `None` for nothing. Raises `KafkaError` also when the broker cannot say yet.
 
         A consumer's own `committed()` takes a coordinator that is still loading the group, as after a restart, for one that knows of
@@ -115,7 +126,8 @@ class Kafka:
             await admin.close()
         if not found.keys() >= set(partitions):
             raise KafkaError(f"the committed offsets of group {group} are not to be had yet")
-        return {each: None if found[each].offset < 0 else int(found[each].offset) for each in partitions}
+        commits = {each: Commit(int(found[each].offset), found[each].metadata or "") for each in partitions}
+        return {each: None if commit.offset < 0 else commit for each, commit in commits.items()}
 
     async def topic_ids(self, consumer: AIOKafkaConsumer, names: Collection[str]) -> dict[str, bytes]:
         """The id of each topic that is there, another one where it was made anew; none where the broker gives none. Raises `KafkaError`."""
@@ -212,6 +224,11 @@ async def check(producer: AIOKafkaProducer) -> None:
     """Raises `KafkaError` when no broker answers."""
     if not await producer.client.force_metadata_update():
         raise KafkaError("no broker answers")
+
+
+async def look_again(consumer: AIOKafkaConsumer) -> None:
+    """Have it learn now, not when its metadata are old, which topics and partitions there are; a member's group is assigned anew by it."""
+    await consumer._client.force_metadata_update()  # noqa: SLF001 - aiokafka has no public way to ask
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

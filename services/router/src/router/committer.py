@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from common import metrics
 from common.clock import Clock
-from common.kafka import AIOKafkaConsumer, KafkaError
+from common.kafka import KafkaError, TopicPartition
 from common.logs import describe, get_logger
 from router.commits import Commits, Tick
 from router.sources import Source, Sources
@@ -17,6 +17,8 @@ from router.sources import Source, Sources
 log = get_logger("committer")
 
 _COMMIT_SECONDS = 5.0
+
+Commit = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
 
 
 class Committer:
@@ -50,13 +52,13 @@ class Committer:
         self._began.clear()
         self._moved.set()
 
-    async def run(self, consumer: AIOKafkaConsumer, interval: float) -> None:
+    async def run(self, commit: Commit, interval: float) -> None:
         """Commit what is ready each `interval` seconds, until cancelled."""
         while True:
             await asyncio.sleep(interval)
-            await self.commit(consumer)
+            await self.commit(commit)
 
-    async def settle(self, consumer: AIOKafkaConsumer, limit: float) -> None:
+    async def settle(self, commit: Commit, limit: float) -> None:
         """Wait up to `limit` seconds until nothing is open, then commit what is ready."""
         try:
             async with asyncio.timeout(limit):
@@ -65,9 +67,9 @@ class Committer:
                     await self._moved.wait()
         except TimeoutError:
             log.info("deliveries_not_acknowledged", ticks=self.commits.pending)
-        await self.commit(consumer)
+        await self.commit(commit)
 
-    async def commit(self, consumer: AIOKafkaConsumer) -> None:
+    async def commit(self, commit: Commit) -> None:
         """Commit what is ready. What fails by a broker that is away is ready again."""
         async with self._committing:
             ready = self.commits.take_ready()
@@ -75,7 +77,7 @@ class Committer:
                 return
             try:
                 async with asyncio.timeout(_COMMIT_SECONDS):
-                    await consumer.commit({self._sources.partition(source): offset for source, offset in ready.items()})
+                    await commit({self._sources.partition(source): offset for source, offset in ready.items()})
             except (CommitFailedError, IllegalStateError) as error:
                 # The group has gone on without us: whoever owns them now begins where was committed last.
                 log.info("commit_refused", error=type(error).__name__, partitions=len(ready))

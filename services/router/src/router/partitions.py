@@ -18,7 +18,7 @@ from functools import partial
 from common.backoff import Backoff
 from common.clock import Clock
 from common.endings import end_within
-from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition
+from common.kafka import AIOKafkaProducer, Kafka, KafkaError, TopicPartition, look_again
 from common.lifecycle import Stopping, pause, wait_for
 from common.logs import describe, get_logger
 from common.watch import NotYet
@@ -38,7 +38,7 @@ from router.replay import Ask
 from router.routing import SourceRecord
 from router.settings import RouterSettings
 from router.sources import Source, Sources
-from router.takeover import starting_offsets
+from router.takeover import made_anew, starting_offsets
 
 log = get_logger("partitions")
 
@@ -85,8 +85,6 @@ class Partitions:
         self._made: Sequence[str] = ()
         self._rewound: set[str] = set()
         """Channels whose topic was seen to begin again below what was routed."""
-        self._ids: dict[str, bytes] = {}
-        """Of the topics as we know them."""
         self._failure: KafkaError | None = None
         self._group: Membership
         self._producer: AIOKafkaProducer
@@ -122,7 +120,7 @@ class Partitions:
     async def run(self, stop: asyncio.Event) -> None:
         """Route until `stop` is set, then finish what was begun, commit and leave the group."""
         interval = self._settings.router_commit_interval.total_seconds()
-        committing = self._committer.run(self._group.consumer, interval)
+        committing = self._committer.run(self._group.commit, interval)
         work = (self._outgoing.run(), committing, self._tell_progress(), self._past.run(), self._watch_topics())
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(each) for each in work]
@@ -139,7 +137,7 @@ class Partitions:
         """Route nothing more, let what was routed be acknowledged, and commit."""
         owned = self._past.drop()
         if revoked:
-            await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
+            await self._committer.settle(self._group.commit, _SETTLE_SECONDS)
             await self._past.keep(owned)
         self._committer.reset(map(self._sources.source, revoked))
 
@@ -225,26 +223,26 @@ class Partitions:
         """Own what was assigned. Given up, to be tried again, when the assignment changes meanwhile."""
         assigned = self._group.assigned
         ids = await self._kafka.topic_ids(self._group.consumer, self._sources.topics)
-        anew = self._made_anew(ids)
+        commits = await self._group.commits()
+        anew = made_anew(commits, ids, self._group.ids)
+        self._committer.reset(map(self._sources.source, anew))
         starts = await starting_offsets(
             self._group.consumer,
-            assigned,
-            committed_of=partial(self._kafka.committed, self._group.name),
+            {each: commit.offset if commit is not None else None for each, commit in commits.items()},
             end_of=self._past.end_of,
-            known_group=self._joined,
             anew=anew,
+            known_group=self._joined,
         )
         self._rewound.update(self._sources.source(each)[0] for each in starts.rewound)
         generations = await self._generations.draw(map(self._sources.source, assigned))
         await self._interest.catch_up()
         channel_ids = {self._sources.channel(name): topic_id for name, topic_id in ids.items()}
-        rewound = self._rewound - {self._sources.channel(name) for name in anew}
+        rewound = self._rewound - {self._sources.channel(name) for name in self._made_anew(ids)}
         await self._interest.ensure_streams(self._producer, channel_ids, made=self._made, rewound=rewound)
         self._made, self._rewound = (), set()
-        self._ids.update(ids)
         if assigned is self._group.assigned:
             # Who was stalled on the way here, and has lost the partitions, has drawn a number above their owner's: nobody may hear it.
-            await self._group.confirm(starts.offsets)
+            await self._group.confirm(starts.offsets, ids)
         if assigned is not self._group.assigned or self._failure is not None:
             return
         asks: list[tuple[Source, Ask]] = []
@@ -279,7 +277,7 @@ class Partitions:
     async def _leave(self) -> None:
         owned = self._past.drop()
         if self._failure is None:
-            await self._committer.settle(self._group.consumer, _SETTLE_SECONDS)
+            await self._committer.settle(self._group.commit, _SETTLE_SECONDS)
         await self._past.keep(owned)
         await asyncio.gather(
             end_within(_SETTLE_SECONDS, "history", self._past.stop()),
@@ -293,20 +291,25 @@ class Partitions:
 
     def _made_anew(self, ids: Mapping[str, bytes]) -> Collection[str]:
         """Topics that are others than those we have known under their names."""
-        return {name for name, topic_id in ids.items() if self._ids.get(name, topic_id) != topic_id}
+        return {name for name, topic_id in ids.items() if self._group.ids.get(name, topic_id) != topic_id}
 
     async def _watch_topics(self) -> None:
-        """A topic that is made anew while we run is taken over like a new one: a consumer may not notice for long."""
+        """A topic that is made anew while we run is taken over like a new one: a consumer may not notice for long.
+
+        Nor may it notice that one is there again which was not when it looked.
+        """
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if outdated := self._ownership.outdated():
                 self._fail(KafkaError(f"other streams since: {', '.join(sorted(outdated))}"))
             try:
-                anew = self._made_anew(await self._kafka.topic_ids(self._group.consumer, self._sources.topics))
+                ids = await self._kafka.topic_ids(self._group.consumer, self._sources.topics)
+                if not all(map(self._group.consumer.partitions_for_topic, ids)):
+                    await look_again(self._group.consumer)
             except KafkaError as error:
                 log.debug("topics_not_seen", **describe(error))
                 continue
-            if anew and not self._group.taking:
+            if (anew := self._made_anew(ids)) and not self._group.taking:
                 self._fail(KafkaError(f"topics were made anew: {', '.join(sorted(anew))}"))
 
     async def _tell_progress(self) -> None:

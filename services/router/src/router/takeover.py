@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from common.kafka import AIOKafkaConsumer, TopicPartition
+from common.kafka import AIOKafkaConsumer, Commit, TopicPartition
 from common.logs import get_logger
 
 log = get_logger("takeover")
 
-CommittedOf = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int | None]]]
 EndOf = Callable[[TopicPartition, int], Awaitable[int]]
 
 
@@ -27,18 +26,35 @@ class Starts:
     rewound: Collection[TopicPartition] = ()
 
 
+def made_anew(
+    commits: Mapping[TopicPartition, Commit | None], ids: Mapping[str, bytes], known: Mapping[str, bytes]
+) -> Collection[TopicPartition]:
+    """Partitions whose topics are others than those that the commits are of. A commit's metadata is the topic's id.
+
+    A router goes on committing for up to a few seconds by the name of a topic that was made anew meanwhile: that is where the old one
+    had come to, and says nothing of the new one. Where a commit has no id, another id than that `known` to us says it.
+    """
+    return {tp for tp, commit in commits.items() if _is_another(tp.topic, commit, ids, known)}
+
+
+def _is_another(topic: str, commit: Commit | None, ids: Mapping[str, bytes], known: Mapping[str, bytes]) -> bool:
+    if topic not in ids:
+        return False
+    if commit is not None and commit.metadata:
+        return commit.metadata != ids[topic].hex()
+    return known.get(topic, ids[topic]) != ids[topic]
+
+
 async def starting_offsets(
     consumer: AIOKafkaConsumer,
-    partitions: Collection[TopicPartition],
+    committed: Mapping[TopicPartition, int | None],
     *,
-    committed_of: CommittedOf,
     end_of: EndOf,
+    anew: Collection[TopicPartition] = (),
     known_group: bool = False,
-    anew: Collection[str] = (),
 ) -> Starts:
-    """The committed offset of each, where there is one; a first start is committed at once. Raises `KafkaError`.
+    """The committed offset of each, where there is one. Raises `KafkaError`.
 
-    `committed_of` is asked about those of which the consumer knows of no commit: that would be a loss if it was wrong (`common.kafka`).
     `end_of(partition, least)` looks closely where a partition ends: what a broker says when asked may be too low (`router.history`).
 
     Without a committed offset the group is new: no room can have been activated on the partition, so nobody misses what is in it already,
@@ -47,26 +63,18 @@ async def starting_offsets(
     But where the group is known to have been there, as this router was in it (`known_group`), the partition is new, and all that is in it
     is news; so it is in topics that were made `anew`, whatever is committed.
     """
-    tps = list(partitions)
-    if not tps:
+    if not committed:
         return Starts({})
-    committed = dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
-    if none := [tp for tp, offset in committed.items() if offset is None]:
-        committed |= await committed_of(none)
-    begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+    partitions = list(committed)
+    begins, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
     for tp, offset in committed.items():
-        if offset is not None and offset > ends[tp]:
+        if offset is not None and offset > ends[tp] and tp not in anew:
             ends[tp] = await end_of(tp, ends[tp])
     starts = {
-        tp: begins[tp]
-        if tp.topic in anew or (known_group and offset is None)
-        else _start(tp, offset, begins[tp], ends[tp])
+        tp: begins[tp] if tp in anew or (known_group and offset is None) else _start(tp, offset, begins[tp], ends[tp])
         for tp, offset in committed.items()
     }
-    first = {tp: starts[tp] for tp, offset in committed.items() if offset is None}
-    if first:
-        await consumer.commit(first)
-    had = {tp: offset for tp, offset in committed.items() if offset is not None and tp.topic not in anew}
+    had = {tp: offset for tp, offset in committed.items() if offset is not None and tp not in anew}
     return Starts(
         starts,
         lost=frozenset(tp for tp, offset in had.items() if offset < begins[tp]),
