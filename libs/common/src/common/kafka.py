@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownError, U
 from aiokafka.helpers import create_ssl_context
 
 from common.errors import StartupError
+from common.fetch_sessions import FetchSessions
 from common.logs import get_logger
 from common.settings import CommonSettings
 from common.topic_ids import topic_ids
@@ -78,8 +79,11 @@ class Kafka:
             "sasl_plain_password": password,
         }
 
-    def consumer(self, *topics: str, **options: Any) -> AIOKafkaConsumer:
-        """A consumer that commits only when told to."""
+    def consumer(self, *topics: str, fetch_sessions: bool = False, **options: Any) -> AIOKafkaConsumer:
+        """A consumer that commits only when told to.
+
+        `fetch_sessions`: for one of many partitions that is not asked for `highwater` (`common.fetch_sessions`).
+        """
         wait = round(self._settings.kafka_fetch_max_wait.total_seconds() * 1000)
         defaults = {
             "enable_auto_commit": False,
@@ -88,7 +92,10 @@ class Kafka:
             "session_timeout_ms": 6000,
             "request_timeout_ms": GROUP_REQUEST_TIMEOUT_MS if "group_id" in options else REQUEST_TIMEOUT_MS,
         }
-        return _Consumer(*topics, **{**self.options(), **defaults, **options})
+        consumer = _Consumer(*topics, **{**self.options(), **defaults, **options})
+        if fetch_sessions:
+            consumer.use_fetch_sessions()
+        return consumer
 
     async def start_producer(self, **options: Any) -> AIOKafkaProducer:
         """A started producer with acks=all; idempotent where the broker can do that. Raises `KafkaError` when it is away."""
@@ -198,6 +205,10 @@ class Kafka:
 
 
 class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    def use_fetch_sessions(self) -> None:
+        """To be called before it is started."""
+        self._client.send = FetchSessions(self._client.send).send
+
     async def stop(self) -> None:
         """Stop it. `CancelledError` means that the caller was cancelled, and nothing else.
 

@@ -40,6 +40,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             heartbeat_interval_ms=round(settings.router_heartbeat_interval.total_seconds() * 1000),
             max_poll_records=settings.router_max_poll_records,
             metadata_max_age_ms=30_000,
+            fetch_sessions=True,
         )
 
     async def join(self, topics: Collection[str]) -> None:
