@@ -14,7 +14,7 @@ from zlib import crc32
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from common.clock import ManualClock
-from common.kafka import KafkaError, TopicPartition
+from common.kafka import Commit, KafkaError, TopicPartition
 
 
 class Record(NamedTuple):
@@ -48,7 +48,7 @@ class Broker:
             TopicPartition(topic, number): Log() for topic, count in partitions.items() for number in range(count)
         }
         self.partitions = dict(partitions)
-        self.committed: dict[TopicPartition, int] = {}
+        self.committed: dict[TopicPartition, Commit] = {}
         self.watchers: list[Consumer] = []
 
     def append(
@@ -89,7 +89,9 @@ class Kafka:
         self.producers.append(producer)
         return producer
 
-    async def committed(self, _group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def committed(
+        self, _group: str, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Commit | None]:
         self.check()
         return {each: self.broker.committed.get(each) for each in partitions}
 
@@ -244,11 +246,7 @@ class Consumer:
         self._kafka.check()
         return {each: self._log(each).end for each in partitions}
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        self._kafka.check()
-        return self._kafka.broker.committed.get(partition)
-
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
         self._kafka.check()
         await asyncio.sleep(0)
         self._kafka.check()
@@ -256,7 +254,7 @@ class Consumer:
             raise IllegalStateError("not assigned")
         if not self._kafka.group.may_commit(self):
             raise CommitFailedError("not a member of this generation")
-        self._kafka.broker.committed.update(offsets)
+        self._kafka.broker.committed.update({each: Commit(*commit) for each, commit in offsets.items()})
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0) -> dict[TopicPartition, list[Record]]:
         loop = asyncio.get_running_loop()

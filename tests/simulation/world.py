@@ -421,7 +421,8 @@ class World:
         return self.chance.choice(self.clients) if self.clients else None
 
     def _committed(self, channel: str, partition: int) -> int:
-        return self.broker.committed.get(self.sources[channel, partition], 0)
+        commit = self.broker.committed.get(self.sources[channel, partition])
+        return commit.offset if commit is not None else 0
 
     def _loop_of(self, member: object) -> Loop | None:
         return next((each.loop for each in self.routers if each.member is member), None)

@@ -1,6 +1,6 @@
 """New sockets: taken from the kernel as they come, let in a few a turn of the event loop.
 
-    kernel's queue -- many at once --> waiting -- a few a turn --> HTTP, and what it becomes
+    kernel's queue -- many at once --> waiting -- a few a turn --> HTTP -- the requests of a few a turn (`gateway.server`) --> WebSocket
 
 libuv takes one socket a turn: under ten thousand at once the kernel's queue overflows, and who is dropped there tries again after seconds.
 And were all that wait served at once, updates to sockets that are open would wait behind their handshakes (`benchmarks/connect_storm.py`).
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from common.logs import describe, get_logger
+from gateway.turns import Turns
 
 log = get_logger("arrivals")
 
@@ -29,9 +29,8 @@ class Arrivals:
         self._factory = factory
         self._loop = asyncio.get_running_loop()
         self._listeners: list[socket.socket] = []
-        self._waiting: deque[socket.socket] = deque()
+        self._waiting = Turns(_LET_IN_A_TURN, self._let_in)
         self._opening: set[asyncio.Task[None]] = set()
-        self._is_turning = False
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Take what comes at these sockets, which listen already and do not block."""
@@ -45,9 +44,8 @@ class Arrivals:
             self._loop.remove_reader(listener)
             listener.close()
         self._listeners.clear()
-        for waiting in self._waiting:
+        for waiting in self._waiting.drop():
             waiting.close()
-        self._waiting.clear()
 
     def _take(self, listener: socket.socket) -> None:
         for _ in range(_TAKEN_A_TURN):
@@ -61,8 +59,7 @@ class Arrivals:
                 self._pause(listener, error)
                 break
             arrived.setblocking(False)
-            self._waiting.append(arrived)
-        self._turn()
+            self._waiting.put(arrived)
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """No file descriptor is left, or no memory: ask again later, not at once and for ever."""
@@ -74,18 +71,10 @@ class Arrivals:
         if listener in self._listeners:
             self._loop.add_reader(listener, self._take, listener)
 
-    def _turn(self) -> None:
-        if self._waiting and not self._is_turning:
-            self._is_turning = True
-            self._loop.call_soon(self._let_in)
-
-    def _let_in(self) -> None:
-        self._is_turning = False
-        for _ in range(min(_LET_IN_A_TURN, len(self._waiting))):
-            task = self._loop.create_task(self._open(self._waiting.popleft()))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
-        self._turn()
+    def _let_in(self, arrived: socket.socket) -> None:
+        task = self._loop.create_task(self._open(arrived))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     async def _open(self, arrived: socket.socket) -> None:
         try:

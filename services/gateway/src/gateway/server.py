@@ -16,13 +16,18 @@ from websockets.http11 import Request
 from common.health import HttpServer
 from gateway.arrivals import Arrivals
 from gateway.connections import Connections
+from gateway.turns import Turns
 from gateway.websocket import WebSocket
+
+_MET_A_TURN = 3
+"""Sockets whose first request is read. Those let in may have been silent until then, and may all speak at once."""
 
 
 class GatewayServer(HttpServer):
     """Serve by `serve(sockets=...)`; end it by `should_exit = True`."""
 
     arrivals: Arrivals
+    _meeting: Turns[tuple[_Http, bytes]]
 
     def __init__(self, http: Starlette, connections: Connections) -> None:
         super().__init__(
@@ -41,6 +46,7 @@ class GatewayServer(HttpServer):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
+        self._meeting = Turns(_MET_A_TURN, _meet)
         self.arrivals = Arrivals(self._protocol)
         self.arrivals.start(sockets or ())
 
@@ -49,11 +55,29 @@ class GatewayServer(HttpServer):
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        return _Http(self.config, self.server_state, self.lifespan.state)
+        return _Http(self._meeting, self.config, self.server_state, self.lifespan.state)
 
 
 class _Http(HttpToolsProtocol):
     """Hands an upgrade over as it was read; uvicorn would write the request anew, for its WebSockets to read it again."""
+
+    def __init__(self, meeting: Turns[tuple[_Http, bytes]], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._meeting = meeting
+        self._is_met = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_met:
+            super().data_received(data)
+            return
+        self._is_met = True
+        # Nothing else comes, not even the end, before this has had its turn.
+        self.transport.pause_reading()
+        self._meeting.put((self, data))
+
+    def read_on(self, data: bytes) -> None:
+        self.transport.resume_reading()
+        self.data_received(data)
 
     def handle_websocket_upgrade(self) -> None:
         self.connections.discard(self)
@@ -64,6 +88,12 @@ class _Http(HttpToolsProtocol):
         self.parser = cast(Any, None)
         headers = Headers([(_text(name), _text(value)) for name, value in self.headers])
         websocket.upgrade(Request(_text(self.url), headers, method=str(self.scope["method"])))
+
+
+def _meet(who: tuple[_Http, bytes]) -> None:
+    protocol, data = who
+    if not protocol.transport.is_closing():
+        protocol.read_on(data)
 
 
 def _text(data: bytes) -> str:
