@@ -32,6 +32,7 @@ from benchmarks import (
     route,
     slow_consumers,
     snapshot,
+    takeover,
 )
 from benchmarks.suite import Benchmark, Options, Report, progress
 from benchmarks.systems import quiet_servers
@@ -46,9 +47,10 @@ SUITE: dict[str, Benchmark] = {
     "resume": resume.measure,
     "slow-consumers": slow_consumers.measure,
     "snapshot": snapshot.measure,
+    "takeover": takeover.measure,
     "growth": growth.measure,
 }
-NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume", "slow-consumers", "snapshot"}
+NEED_SERVERS = {"memory", "route", "end-to-end", "connect-storm", "resume", "slow-consumers", "snapshot", "takeover"}
 QUICK_LIMIT_SECONDS, LIMIT_SECONDS = 90.0, 900.0
 
 

@@ -18,7 +18,7 @@ from gateway.turns import Turns
 log = get_logger("arrivals")
 
 _TAKEN_A_TURN = 64
-_LET_IN_A_TURN = 3
+_LET_IN_A_TURN = 5
 _PAUSE_SECONDS = 0.2
 
 

@@ -19,7 +19,7 @@ from gateway.connections import Connections
 from gateway.turns import Turns
 from gateway.websocket import WebSocket
 
-_MET_A_TURN = 3
+_MET_A_TURN = 5
 """Sockets whose first request is read. Those let in may have been silent until then, and may all speak at once."""
 
 
