@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,9 +16,8 @@ from benchmarks.systems import BenchSystem, running_system
 from common.channels import Channel
 from tests.support.client import WAYS, Client
 from tests.support.producer import Producer, Published
+from tests.support.routers import two_routers
 from tests.support.samples import unique, update
-from tests.support.system import Service
-from tests.support.waiting import eventually
 
 RATE, MOST_SECONDS, LATE_SECONDS = 100.0, 10.0, 30.0
 CHANNELS = tuple(channel.value for channel in Channel)
@@ -39,7 +39,7 @@ async def measure(options: Options) -> Report:
         found = [await _killed(system) for _ in range(options.rounds)]
     case = f"kill -9 of one of two routers, {len(CHANNELS)} channels, {RATE:g} updates/s"
     seconds = [each["seconds"] for each in found]
-    median = sorted(seconds)[len(seconds) // 2]
+    median = statistics.median(seconds)
     target = f"at most {MOST_SECONDS:g}"
     report.add("defistream", case, "until all flow again", seconds, "s", target=target, met=median <= MOST_SECONDS)
     for name in ("missing", "repeated"):
@@ -50,7 +50,7 @@ async def measure(options: Options) -> Report:
 
 
 async def _killed(system: BenchSystem) -> dict[str, float]:
-    doomed = await _two_routers(system)
+    _other, doomed = await two_routers(system.system)
     client = await Client.open(system.system.gateway.realtime, WAYS["x_api_key"](system.keys.read_text().split()[0]))
     token = unique("token")
     try:
@@ -90,19 +90,6 @@ def _flows(client: Client, written: Sequence[Written], since: float) -> Iterator
 
 def _partition(published: Published) -> tuple[str, int]:
     return published.channel, published.partition
-
-
-async def _two_routers(system: BenchSystem) -> Service:
-    """One of two routers, once both own partitions."""
-    if len(system.system.running("router")) < 2:
-        await system.system.start_meanwhile("router")
-    routers = system.system.running("router")
-
-    async def both_own() -> bool:
-        return all([await asyncio.to_thread(each.count, "router_partitions") > 0 for each in routers])
-
-    await eventually(both_own, "both routers own partitions", limit=LATE_SECONDS)
-    return routers[-1]
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from tests.support.connect import Connect
 from tests.support.forwarder import Forwarder
 from tests.support.producer import Producer, Published
 from tests.support.records import Records
+from tests.support.routers import two_routers
 from tests.support.samples import unique, update
 from tests.support.system import Service, System
 from tests.support.waiting import eventually
@@ -97,30 +98,17 @@ async def _all_came_once(clients: list[Client], published: list[Published]) -> N
         assert [name for name, times in Counter(client.update_ids).items() if times > 1] == []
 
 
-async def _two_routers(system: System) -> tuple[Service, Service]:
-    """The routers, once both own partitions."""
-    if len(system.running("router")) < 2:
-        await system.start_meanwhile("router")
-    first, second = system.running("router")
-
-    async def both_own() -> bool:
-        return all([await asyncio.to_thread(each.count, "router_partitions") > 0 for each in (first, second)])
-
-    await eventually(both_own, "both routers own partitions", limit=30)
-    return first, second
-
-
 async def test_router_that_joins_loses_and_repeats_nothing(system: System, connect: Connect, producer: Producer):
     async with _stream(producer) as stream:
         clients = await _listeners(system, connect, stream.token)
         await _flows(clients[0], stream)
-        await _two_routers(system)
+        await two_routers(system)
         await _flows(clients[0], stream, within=FLOW_AGAIN_SECONDS)
     await _all_came_once(clients, stream.published)
 
 
 async def test_router_that_leaves_loses_and_repeats_nothing(system: System, connect: Connect, producer: Producer):
-    first, _second = await _two_routers(system)
+    first, _second = await two_routers(system)
     async with _stream(producer) as stream:
         clients = await _listeners(system, connect, stream.token)
         await _flows(clients[0], stream)
@@ -132,7 +120,7 @@ async def test_router_that_leaves_loses_and_repeats_nothing(system: System, conn
 async def test_updates_flow_again_within_15_s_of_a_killed_router_and_none_acknowledged_is_missing(
     system: System, connect: Connect, producer: Producer
 ):
-    _first, second = await _two_routers(system)
+    _first, second = await two_routers(system)
     async with _stream(producer) as stream:
         clients = await _listeners(system, connect, stream.token)
         await _flows(clients[0], stream)
@@ -143,7 +131,7 @@ async def test_updates_flow_again_within_15_s_of_a_killed_router_and_none_acknow
 
 
 async def test_subscribing_works_again_after_a_killed_router(system: System, connect: Connect, producer: Producer):
-    _first, second = await _two_routers(system)
+    _first, second = await two_routers(system)
     second.kill()
     client, token = await connect(), unique("token")
     until = time.monotonic() + FLOW_AGAIN_SECONDS

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -77,12 +78,13 @@ class _Fetch(FetchRequest):  # type: ignore[misc]  # aiokafka has no types
         self._forgotten: dict[str, list[int]] = defaultdict(list)
         for topic, number in known.keys() - self._wanted.keys():
             self._forgotten[topic].append(number)
-        self.__dict__ = {**whole.__dict__, **self.__dict__, "_topics": list(moved.items())}
+        self._named = copy(whole)
+        self._named._topics = list(moved.items())  # noqa: SLF001 - aiokafka has no public way to say it
 
     def build(self, request_struct_class: type[FetchRequestStruct]) -> FetchRequestStruct:
         if request_struct_class.API_VERSION < _FIRST_VERSION:
             return self._whole.build(request_struct_class)
-        built = super().build(request_struct_class)
+        built = self._named.build(request_struct_class)
         built.session_id = self._session.id
         built.session_epoch = self._session.epoch
         built.forgotten_topics_data = list(self._forgotten.items())

@@ -75,10 +75,6 @@ class _Http(HttpToolsProtocol):
         self.transport.pause_reading()
         self._meeting.put((self, data))
 
-    def read_on(self, data: bytes) -> None:
-        self.transport.resume_reading()
-        self.data_received(data)
-
     def handle_websocket_upgrade(self) -> None:
         self.connections.discard(self)
         websocket = cast(Any, self.ws_protocol_class)()
@@ -93,7 +89,8 @@ class _Http(HttpToolsProtocol):
 def _meet(who: tuple[_Http, bytes]) -> None:
     protocol, data = who
     if not protocol.transport.is_closing():
-        protocol.read_on(data)
+        protocol.transport.resume_reading()
+        protocol.data_received(data)
 
 
 def _text(data: bytes) -> str:
