@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import redis.asyncio as redis
 
 from common.logs import configure_logs
 from services.router.tests.outside import Outside
@@ -35,3 +37,20 @@ async def outside(isolation: Isolation) -> AsyncIterator[Outside]:
     """Producers, gateways and people, as far as a router can see them."""
     async with Outside(isolation, slots=8) as outside:
         yield outside
+
+
+@pytest.fixture
+async def store(isolation: Isolation) -> AsyncIterator[Any]:
+    """A client of an empty Redis database."""
+    servers = isolation.servers
+    client = redis.Redis(
+        host=servers.redis.host,
+        port=servers.redis.port,
+        db=isolation.redis_db,
+        password=servers.redis_password,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+    )
+    await client.flushdb()
+    yield client
+    await client.aclose()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import pytest
-import redis.asyncio as redis
 
 from common import redis_keys
 from common.identifiers import Generation
@@ -14,26 +11,9 @@ from router.checkpoints import Checkpoint, Checkpoints, Written
 from router.latest import Changes
 from router.recent import Entry
 from services.router.tests.past import entry
-from tests.support.fixtures import Isolation
 
 SOURCE = ("prices", 2)
 OLD, NEW = Generation(1_700_000_000_001), Generation(1_700_000_000_002)
-
-
-@pytest.fixture
-async def store(isolation: Isolation) -> AsyncIterator[Any]:
-    servers = isolation.servers
-    client = redis.Redis(
-        host=servers.redis.host,
-        port=servers.redis.port,
-        db=isolation.redis_db,
-        password=servers.redis_password,
-        decode_responses=True,
-        encoding_errors="surrogateescape",
-    )
-    await client.flushdb()
-    yield client
-    await client.aclose()
 
 
 def changes(upto: int, entries: Sequence[Entry], *, removed: Sequence[bytes] = (), whole: bool = False) -> Changes:

@@ -90,7 +90,7 @@ def test_an_ask_that_was_answered_may_come_again():
 
 
 @pytest.mark.parametrize(
-    ("took", "asks", "pause"), [(0.3, 1, 0.005), (0.005, 100, 0.02), (0.1, 60, 0.3), (0.3, 1000, 0.5)]
+    ("took", "asks", "pause"), [(0.3, 1, 0.02), (0.005, 100, 0.05), (0.1, 40, 0.8), (0.3, 1000, 2.0)]
 )
 def test_few_asks_hardly_wait_for_others_and_many_asks_of_long_passes_do(took: float, asks: int, pause: float):
     assert pause_after(took, asks=asks) == pytest.approx(pause)

@@ -1,13 +1,15 @@
 """Records: who is connected and who is in which room, written to Redis (keys and their meaning: `common.redis_keys`).
 
-Each write is one script, atomic and idempotent, and several go in one pipeline. Events of a connection may come in any order between
-the two topics: a closed connection leaves a mark that makes what comes late void, as does a newer fencing epoch of its slot.
+Each write is one script, atomic and idempotent, for all events of a kind that follow one another, and several go in one pipeline. Events
+of a connection may come in any order between the two topics: a closed connection leaves a mark that makes what comes late void, as does
+a newer fencing epoch of its slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -28,20 +30,21 @@ from common.redis import AsyncScript, Redis, load_script
 from router.interest import Change, Holder, Off
 
 BATCH = 200
-"""Connections that one script removes: 5 ms of Redis' time."""
+"""Events or connections that one script is given: 5 ms of Redis' time at most."""
 
 REAPER_PREFIX = "reaper:"
 """Begins the name by which a router holds a slot that it cleans up."""
 
+Argument: TypeAlias = str | int | bytes
 Event = ConnectionOpened | ConnectionsSeen | ConnectionClosed | Subscribed | Unsubscribed
 
-_NAMED = (
-    redis_keys.closed(ConnectionId("%s")),
-    redis_keys.connection(ConnectionId("%s")),
+_CLOSED, _CONNECTION = redis_keys.closed(ConnectionId("%s")), redis_keys.connection(ConnectionId("%s"))
+_ROOM = (
     redis_keys.room(RoomId("%s")),
     redis_keys.room_members(RoomId("%s")),
     redis_keys.channel_rooms(Channel.PRICES).replace(Channel.PRICES.value, "%s"),
 )
+"""How keys are named, for scripts that make them from the ids that they are given: the room, its members, the rooms of its channel."""
 
 
 class Records:
@@ -49,9 +52,9 @@ class Records:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._opened = self._script("connection_opened")
-        self._subscribed = self._script("connection_subscribed")
-        self._unsubscribed = self._script("connection_unsubscribed")
+        self._opened = self._script("connections_opened")
+        self._subscribed = self._script("connections_subscribed")
+        self._unsubscribed = self._script("connections_unsubscribed")
         self._seen = self._script("connections_seen")
         self._removed = self._script("connections_removed")
         self._changed = self._script("room_changed")
@@ -62,8 +65,8 @@ class Records:
         if not events:
             return
         async with self._redis.pipeline(transaction=False) as pipe:
-            for event in events:
-                await self._add(pipe, event)
+            for run in _runs(events):
+                await self._add(pipe, run)
             await pipe.execute()
 
     async def remove(
@@ -129,58 +132,50 @@ class Records:
 
     # Connections ----------------------------------------------------------------------------------------------------------
 
-    async def _add(self, pipe: Any, event: Event) -> None:
-        match event:
+    async def _add(self, pipe: Any, run: Sequence[Any]) -> None:
+        """Write events that are all of one kind, slot and epoch."""
+        match run[0]:
             case ConnectionOpened():
-                await self._add_opened(pipe, event)
+                await self._add_opened(pipe, run)
             case ConnectionsSeen():
-                keys = [redis_keys.slot(event.slot), *map(redis_keys.connection, event.connections)]
-                await self._seen(
-                    keys=keys, args=[event.epoch, event.at, redis_keys.CONNECTION_TTL_SECONDS], client=pipe
-                )
-            case ConnectionClosed():
-                await self._remove(event.slot, [event.connection], pipe, None)
+                await self._add_seen(pipe, run)
+            case ConnectionClosed(slot=slot):
+                await self._remove(slot, [event.connection for event in run], pipe, None)
             case Subscribed():
-                await self._add_subscribed(pipe, event)
+                await self._add_subscribed(pipe, run)
             case Unsubscribed():
-                keys = [redis_keys.connection(event.connection), *room_keys(event.room)]
-                await self._unsubscribed(keys=keys, args=[event.connection, event.room], client=pipe)
+                await self._add_unsubscribed(pipe, run)
 
-    async def _add_opened(self, pipe: Any, event: ConnectionOpened) -> None:
-        record: dict[str, str | int] = {
-            "id": event.connection,
-            "keyHash": event.key_hash,
-            "user": event.user or "",
-            "gateway": event.gateway,
-            "slot": event.slot,
-            "address": event.address,
-            "connectedAt": event.connected_at,
-            "lastSeen": event.at,
-        }
-        pairs: list[str | int] = [part for pair in record.items() for part in pair]
-        keys = [
-            *_connection_keys(event.slot, event.connection),
-            redis_keys.CONNECTIONS,
-            redis_keys.slot_connections(event.slot),
-        ]
-        args: list[str | int] = [event.epoch, redis_keys.CONNECTION_TTL_SECONDS, event.connection, *pairs]
-        await self._opened(keys=keys, args=args, client=pipe)
+    async def _add_opened(self, pipe: Any, run: Sequence[ConnectionOpened]) -> None:
+        slot, epoch = run[0].slot, run[0].epoch
+        keys = [redis_keys.slot(slot), redis_keys.CONNECTIONS, redis_keys.slot_connections(slot)]
+        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, _CONNECTION]
+        await self._opened(keys=keys, args=[*args, *map(_record, run)], client=pipe)
 
-    async def _add_subscribed(self, pipe: Any, event: Subscribed) -> None:
-        keys = [
-            *_connection_keys(event.slot, event.connection),
-            redis_keys.slot_connections(event.slot),
-            *room_keys(event.room),
-        ]
-        chosen = orjson.dumps(event.filter, option=orjson.OPT_SORT_KEYS)
-        ttl = redis_keys.CONNECTION_TTL_SECONDS
-        args: list[str | int | bytes] = [event.epoch, ttl, event.connection, event.room, event.channel.value, chosen]
+    async def _add_seen(self, pipe: Any, run: Sequence[ConnectionsSeen]) -> None:
+        for event in run:
+            keys = [redis_keys.slot(event.slot), *map(redis_keys.connection, event.connections)]
+            args = [event.epoch, event.at, redis_keys.CONNECTION_TTL_SECONDS]
+            await self._seen(keys=keys, args=args, client=pipe)
+
+    async def _add_subscribed(self, pipe: Any, run: Sequence[Subscribed]) -> None:
+        slot, epoch = run[0].slot, run[0].epoch
+        keys = [redis_keys.slot(slot), redis_keys.slot_connections(slot)]
+        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, _CONNECTION, *_ROOM]
+        for event in run:
+            args += [event.connection, event.room, orjson.dumps(event.filter, option=orjson.OPT_SORT_KEYS)]
         await self._subscribed(keys=keys, args=args, client=pipe)
+
+    async def _add_unsubscribed(self, pipe: Any, run: Sequence[Unsubscribed]) -> None:
+        args: list[Argument] = [_CONNECTION, *_ROOM]
+        for event in run:
+            args += [event.connection, event.room]
+        await self._unsubscribed(keys=[], args=args, client=pipe)
 
     async def _remove(self, slot: Slot, ids: Sequence[ConnectionId], client: Any, below: FencingEpoch | None) -> Any:
         keys = [redis_keys.CONNECTIONS, redis_keys.slot_connections(slot)]
         limit: str | int = "" if below is None else below
-        args: list[str | int] = [redis_keys.CLOSED_TTL_SECONDS, *_NAMED, limit, *ids]
+        args: list[Argument] = [redis_keys.CLOSED_TTL_SECONDS, _CLOSED, _CONNECTION, *_ROOM, limit, *ids]
         return await self._removed(keys=keys, args=args, client=client)
 
     def _script(self, name: str) -> AsyncScript:
@@ -191,11 +186,30 @@ def _gateway(name: str | None) -> GatewayId | None:
     return GatewayId(name) if name and not name.startswith(REAPER_PREFIX) else None
 
 
-def _connection_keys(slot: Slot, connection: ConnectionId) -> list[str]:
-    return [redis_keys.closed(connection), redis_keys.slot(slot), redis_keys.connection(connection)]
+def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Events that follow one another and can be written by one script, `BATCH` at most."""
+    for _, same in groupby(events, key=lambda event: (event.kind, event.slot, event.epoch)):
+        run = list(same)
+        for start in range(0, len(run), BATCH):
+            yield run[start : start + BATCH]
+
+
+def _record(event: ConnectionOpened) -> bytes:
+    return orjson.dumps(
+        {
+            "id": event.connection,
+            "keyHash": event.key_hash,
+            "user": event.user or "",
+            "gateway": event.gateway,
+            "slot": str(event.slot),
+            "address": event.address,
+            "connectedAt": str(event.connected_at),
+            "lastSeen": str(event.at),
+        }
+    )
 
 
 def room_keys(room: RoomId) -> list[str]:
     """The room, its members, the rooms of its channel."""
     channel = room.partition(":")[0]
-    return [redis_keys.room(room), redis_keys.room_members(room), _NAMED[-1].replace("%s", channel)]
+    return [redis_keys.room(room), redis_keys.room_members(room), _ROOM[-1].replace("%s", channel)]

@@ -16,7 +16,7 @@ from router.recent import Entry
 _MOST_ANSWERS = 10_000
 """In one item, which must fit into a record."""
 
-_PAUSE_PASSES, _PAUSE_SECONDS_AN_ASK, _MOST_PAUSE_SECONDS = 4.0, 0.005, 0.5
+_PAUSE_PASSES, _PAUSE_SECONDS_AN_ASK, _MOST_PAUSE_SECONDS = 10.0, 0.02, 2.0
 
 AskKey = tuple[Slot, FencingEpoch, RoomId, int]
 
@@ -111,7 +111,7 @@ class Queue:
 def pause_after(took: float, *, asks: int) -> float:
     """Seconds to gather more asks after a pass that took so many, before the next. A pass costs about the same for one ask as for all.
 
-    Few who come one after the other hardly wait; when thousands come back, passes take a fifth of the time at most.
+    Few who come one after the other hardly wait; when thousands come back, passes take a tenth of the time, or are 2 s apart.
     """
     return min(_PAUSE_PASSES * took, _PAUSE_SECONDS_AN_ASK * asks, _MOST_PAUSE_SECONDS)
 
