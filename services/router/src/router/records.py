@@ -7,7 +7,8 @@ a newer fencing epoch of its slot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -45,6 +46,15 @@ _ROOM = (
     redis_keys.channel_rooms(Channel.PRICES).replace(Channel.PRICES.value, "%s"),
 )
 """How keys are named, for scripts that make them from the ids that they are given: the room, its members, the rooms of its channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSlot:
+    """`offsets`: partition of `rooms.interest` -> next offset that it has not seen. `rooms`: interest records (JSON)."""
+
+    offsets: dict[int, int]
+    holder: Holder | None
+    rooms: Sequence[bytes]
 
 
 class Records:
@@ -87,32 +97,42 @@ class Records:
     async def interest_offsets(self) -> dict[int, int]:
         """Partition of `rooms.interest` -> next offset that the records have not seen."""
         found: Any = await self._redis.hgetall(redis_keys.INTEREST_OFFSETS)
-        return {int(partition): int(offset) for partition, offset in found.items()}
+        return _offsets(found)
 
     async def streams(self) -> dict[str, str]:
         found: Any = await self._redis.hgetall(redis_keys.STREAMS)
         return dict(found)
 
-    async def holders(self, slots: Sequence[Slot]) -> dict[Slot, Holder]:
-        """Who has which slot by the leases; a slot that was never leased is left out."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for slot in slots:
-                pipe.hmget(redis_keys.slot(slot), "epoch", "gateway")
-            found = await pipe.execute()
-        known = [(slot, epoch, gateway) for slot, (epoch, gateway) in zip(slots, found, strict=True) if epoch]
-        return {slot: Holder(FencingEpoch(int(epoch)), _gateway(gateway)) for slot, epoch, gateway in known}
+    async def slot(self, slot: Slot) -> RecordedSlot:
+        """Who has a slot by its lease, and its rooms; with the offsets of the same moment."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(redis_keys.INTEREST_OFFSETS)
+            pipe.hmget(redis_keys.slot(slot), "epoch", "gateway")
+            pipe.hgetall(redis_keys.slot_rooms(slot))
+            offsets, (epoch, gateway), rooms = await pipe.execute()
+        holder = Holder(FencingEpoch(int(epoch)), _gateway(gateway)) if epoch else None
+        return RecordedSlot(_offsets(offsets), holder, [record.encode() for record in rooms.values()])
 
     async def rooms_of(self, slot: Slot) -> dict[RoomId, bytes]:
         found: Any = await self._redis.hgetall(redis_keys.slot_rooms(slot))
         return {RoomId(room): record.encode() for room, record in found.items()}
 
-    async def write_interest(self, changes: Sequence[Change], offsets: dict[int, int]) -> None:
-        """Write changes in their order together with the offsets up to which they were read: both or neither."""
+    async def write_interest(self, changes: Sequence[Change], offsets: dict[int, int]) -> dict[int, int]:
+        """Write changes in their order together with the offsets up to which they were read: both or neither.
+
+        Returns the offsets as they were right before.
+        """
         async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(redis_keys.INTEREST_OFFSETS)
             for change in changes:
                 await self._add_interest(pipe, change)
             pipe.hset(redis_keys.INTEREST_OFFSETS, mapping={str(key): value for key, value in offsets.items()})
-            await pipe.execute()
+            before, *_ = await pipe.execute()
+        return _offsets(before)
+
+    async def forget_interest(self, partitions: Iterable[int]) -> None:
+        """The records have seen nothing of these partitions of `rooms.interest`."""
+        await self._redis.hdel(redis_keys.INTEREST_OFFSETS, *map(str, partitions))
 
     async def _add_interest(self, pipe: Any, change: Change) -> None:
         match change:
@@ -180,6 +200,10 @@ class Records:
 
     def _script(self, name: str) -> AsyncScript:
         return load_script(self._redis, "router", name)
+
+
+def _offsets(found: Mapping[str, str]) -> dict[int, int]:
+    return {int(partition): int(offset) for partition, offset in found.items()}
 
 
 def _gateway(name: str | None) -> GatewayId | None:

@@ -97,7 +97,13 @@ class Registry:
             offsets[partition] = records[-1].offset + 1
             changes += [change for record in records if (change := _change(record)) is not None]
         if offsets:
-            await self._records.write_interest(changes, offsets)
+            before = await self._records.write_interest(changes, offsets)
+            lost = [each for each in offsets if before.get(each, 0) < written.get(each, 0)]
+            if lost:
+                # Emptied since we looked: what came before these changes is not there, and must not seem to be.
+                await self._records.forget_interest(lost)
+                for partition in lost:
+                    self._reread(partition, 0, consumer)
             metrics.router_registry_events_total.labels("interest").inc(len(changes))
         await self._remove_older([change for change in changes if isinstance(change, SlotTaken)])
 
@@ -109,10 +115,13 @@ class Registry:
         if first <= written or partition in self._rereading:
             self._rereading.discard(partition)
             return False
-        log.info("interest_read_again", partition=partition, offset=written)
-        self._rereading.add(partition)
-        consumer.seek(TopicPartition(self._interest_topic, partition), written)
+        self._reread(partition, written, consumer)
         return True
+
+    def _reread(self, partition: int, offset: int, consumer: Any) -> None:
+        log.info("interest_read_again", partition=partition, offset=offset)
+        self._rereading.add(partition)
+        consumer.seek(TopicPartition(self._interest_topic, partition), offset)
 
     async def _remove_older(self, taken: Sequence[SlotTaken]) -> None:
         """Connections that a slot's former gateways have left."""

@@ -1,0 +1,117 @@
+"""What a router takes from a real Redis at its start, and what it must not: records that were emptied while it read them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from common import redis_keys
+from common.channels import Channel
+from common.events import Interest, SlotTaken, StreamCreated
+from common.identifiers import FencingEpoch, GatewayId, Slot
+from router.bootstrap import bootstrap
+from router.interest import InterestFold
+from router.interest_log import STREAMS
+from router.records import RecordedSlot, Records
+from services.router.tests.strategies import room
+
+SLOTS = 3
+EPOCH, GATEWAY = FencingEpoch(1_700_000_000_001), GatewayId("gw-1")
+ROOM = room(Channel.PRICES, {"tokenIds": ["coingecko:bitcoin"]})
+OFFSETS = {0: 40, 1: 7}
+
+
+class Interrupted(Records):
+    """Something happens once streams, or a slot, have been read."""
+
+    def __init__(self, redis: Any, after: str | int, happens: Callable[[], Awaitable[Any]]) -> None:
+        super().__init__(redis)
+        self._after = after
+        self._happens = happens
+
+    async def streams(self) -> dict[str, str]:
+        found = await super().streams()
+        if self._after == "streams":
+            await self._happens()
+        return found
+
+    async def slot(self, slot: Slot) -> RecordedSlot:
+        found = await super().slot(slot)
+        if self._after == slot:
+            await self._happens()
+        return found
+
+
+async def filled(store: Any, offsets: dict[int, int] = OFFSETS) -> Records:
+    records = Records(store)
+    streams = [StreamCreated(channel=channel, epoch="abc") for channel in STREAMS]
+    taken = [SlotTaken(slot=Slot(number), epoch=EPOCH, gateway=GATEWAY) for number in range(SLOTS)]
+    await records.write_interest([*streams, *taken, *map(wants, range(SLOTS))], offsets)
+    for number in range(SLOTS):
+        await store.hset(redis_keys.slot(Slot(number)), mapping={"epoch": EPOCH, "gateway": GATEWAY})
+    return records
+
+
+def wants(slot: int) -> Interest:
+    return Interest(
+        slot=Slot(slot),
+        epoch=EPOCH,
+        gateway=GATEWAY,
+        room=ROOM.id,
+        channel=ROOM.channel,
+        filter=ROOM.filter.to_json(),
+        request=1,
+    )
+
+
+async def test_what_redis_has_is_taken_with_its_offsets(store: Any):
+    fold = InterestFold()
+
+    assert await bootstrap(fold, await filled(store), slots=SLOTS)
+
+    assert fold.read == OFFSETS
+    assert fold.live() == [0, 1, 2]
+    assert all(fold.index.rooms_of(Slot(number)) == {ROOM.id} for number in range(SLOTS))
+
+
+@pytest.mark.parametrize("after", ["streams", 0, SLOTS - 2])
+@pytest.mark.parametrize("begun_anew", [{}, {0: 5, 1: 2}], ids=["empty", "being filled again"])
+async def test_nothing_is_taken_from_a_redis_that_is_emptied_meanwhile(
+    store: Any, after: str | int, begun_anew: dict[int, int]
+):
+    await filled(store)
+    fold = InterestFold()
+
+    async def emptied() -> None:
+        await store.flushdb()
+        if begun_anew:
+            await Records(store).write_interest([], begun_anew)
+
+    assert not await bootstrap(fold, Interrupted(store, after, emptied), slots=SLOTS)
+
+    assert not fold.read
+    assert not fold.streams
+    assert not fold.live()
+
+
+async def test_a_redis_that_goes_on_meanwhile_is_taken(store: Any):
+    records = await filled(store)
+    fold = InterestFold()
+
+    async def more() -> None:
+        await records.write_interest([wants(1)], {0: 41})
+
+    assert await bootstrap(fold, Interrupted(store, 0, more), slots=SLOTS)
+    assert fold.read == OFFSETS
+
+
+async def test_offsets_are_told_as_they_were_before_a_write(store: Any):
+    records = await filled(store)
+
+    assert await records.write_interest([], {0: 50}) == OFFSETS
+    await store.flushdb()
+    assert await records.write_interest([], {0: 60, 1: 8}) == {}
+    await records.forget_interest([0])
+    assert await records.interest_offsets() == {1: 8}

@@ -1,0 +1,78 @@
+"""The registry and a Redis that is emptied in the midst of a write: what was before is read again from the topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from common import redis_keys
+from common.channels import Channel
+from common.events import Interest
+from common.identifiers import FencingEpoch, GatewayId, Slot
+from common.rooms import Room
+from common.topics import interest_key
+from router.records import Records
+from router.registry import Registry
+from router.settings import RouterSettings
+from services.router.tests.strategies import room
+
+SETTINGS = RouterSettings()
+TOPIC = SETTINGS.topics().rooms_interest
+SLOT = Slot(1)
+ROOMS = [room(Channel.PRICES, {"minValue": value}) for value in range(6)]
+
+
+class EmptiedOnce(Records):
+    """Redis is emptied right after the offsets were read, the first time that there are any."""
+
+    def __init__(self, redis: Any) -> None:
+        super().__init__(redis)
+        self._is_emptied = False
+
+    async def interest_offsets(self) -> dict[int, int]:
+        found = await super().interest_offsets()
+        if found and not self._is_emptied:
+            self._is_emptied = True
+            await self._redis.flushdb()
+        return found
+
+
+class Consumer:
+    """Where the registry goes on."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TopicPartition, int] = {}
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought[partition] = offset
+
+
+def record(offset: int, the_room: Room) -> ConsumerRecord[Any, Any]:
+    wanted = Interest(
+        slot=SLOT,
+        epoch=FencingEpoch(7),
+        gateway=GatewayId("gw-1"),
+        room=the_room.id,
+        channel=the_room.channel,
+        filter=the_room.filter.to_json(),
+        request=1,
+    )
+    key, value = interest_key(SLOT, the_room.id), wanted.encode()
+    return ConsumerRecord(TOPIC, 0, offset, 0, 0, key, value, None, len(key), len(value), ())
+
+
+async def test_rooms_that_went_right_before_a_write_do_not_seem_to_be_there(store: Any):
+    consumer = Consumer()
+    registry, records = Registry(SETTINGS, EmptiedOnce(store)), Records(store)
+    log = [record(offset, the_room) for offset, the_room in enumerate(ROOMS)]
+
+    await registry.handle(log[:4], consumer)
+    await registry.handle(log[4:], consumer)
+
+    assert await records.interest_offsets() == {}
+    assert consumer.sought == {TopicPartition(TOPIC, 0): 0}
+
+    await registry.handle(log, consumer)
+    assert await records.interest_offsets() == {0: 6}
+    assert set(await store.hkeys(redis_keys.slot_rooms(SLOT))) == {each.id for each in ROOMS}
