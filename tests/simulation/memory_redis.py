@@ -43,6 +43,11 @@ class MemoryRedis:
         self._check()
         return 0, dict(self.hashes.get(key, {}))
 
+    async def hmget(self, key: str, *fields: str) -> list[str | None]:
+        self._check()
+        held = self.hashes.get(key, {})
+        return [held.get(field) for field in fields]
+
     def _check(self) -> None:
         if self.away:
             raise RedisConnectionError("away")

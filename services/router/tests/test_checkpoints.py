@@ -66,6 +66,21 @@ async def test_changes_to_what_redis_has_lost_are_refused_and_all_is_written_ane
     assert set(await loaded(checkpoints)) == {b"a", b"b"}
 
 
+async def test_what_was_claimed_is_held_until_redis_is_emptied_or_another_owner_comes(store: Any):
+    checkpoints = Checkpoints(store)
+    await checkpoints.write(SOURCE, OLD, "abc", changes(2, [entry(0, "a")], whole=True))
+    claimed = await checkpoints.claim(SOURCE, OLD)
+    assert claimed is not None
+    assert await checkpoints.is_held(SOURCE, OLD, claimed)
+
+    await checkpoints.claim(SOURCE, NEW)
+    assert not await checkpoints.is_held(SOURCE, OLD, claimed)
+    assert await checkpoints.is_held(SOURCE, NEW, claimed)
+
+    await store.flushdb()
+    assert not await checkpoints.is_held(SOURCE, NEW, claimed)
+
+
 async def test_one_that_was_not_written_to_its_end_is_none(store: Any):
     checkpoints = Checkpoints(store)
     await checkpoints.write(SOURCE, NEW, "abc", changes(5, [entry(0, "a")], whole=True))

@@ -69,6 +69,11 @@ class Checkpoints:
             if cursor == 0:
                 return
 
+    async def is_held(self, source: Source, generation: Generation, claimed: Checkpoint) -> bool:
+        """Whether it is still there as claimed: what was loaded of one that was emptied meanwhile has gaps."""
+        found: Any = await self._redis.hmget(redis_keys.latest(*source), "generation", "stream", "offset")
+        return bool(found == [str(generation), claimed.stream, str(claimed.offset)])
+
     async def write(self, source: Source, generation: Generation, stream: str, changes: Changes) -> Written:
         """Bring the checkpoint up to `changes.next`; one that is whole takes several calls, and holds with the last."""
         entries = [_encode(entry) for entry in changes.entries]

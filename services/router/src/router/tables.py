@@ -111,7 +111,9 @@ class Tables:
                 async with aclosing(self._checkpoints.load(source)) as parts:
                     async for entries in parts:
                         latest.load(entries)
-                return "checkpoint"
+                if await self._checkpoints.is_held(source, owned.generation, found):
+                    return "checkpoint"
+                log.warning("table_without_checkpoint", source=source, reason="emptied meanwhile")
         except RedisError as error:
             log.warning("table_without_checkpoint", source=source, **describe(error))
         latest.begin(bounds.oldest, whole=True)
