@@ -58,13 +58,17 @@ class Stream:
             await asyncio.wait(self._waiting)
 
     async def write_marks(self, users: dict[str, list[str]]) -> list[tuple[str, str, dict[str, Any]]]:
-        """Marks on each partition of each channel, behind all that was written: channel, id and update of each."""
+        """Marks on each partition of each channel, behind all that was written: channel, id and update of each.
+
+        Each is an entity of its own: a slow connection is spared none of them.
+        """
         written = []
         for channel in TYPES:
             topic = self._topic(channel)
             for partition in sorted(await self._producer.partitions_for(topic)):
-                for value in marks(channel, users[channel]):
-                    record = await self._producer.send_and_wait(topic, value, b"marker", partition)
+                for number, value in enumerate(marks(channel, users[channel])):
+                    key = f"marker-{number}".encode()
+                    record = await self._producer.send_and_wait(topic, value, key, partition)
                     update = deliverable(value)
                     assert update is not None
                     written.append((channel, f"{partition}:{record.offset}", update))
