@@ -38,19 +38,19 @@ async def measure(options: Options) -> Report:
     missed = round(RATE * options.pick(MISSED_SECONDS, 2.0))
     # By the router that routed it, which has it in memory, and by one that was started since.
     origins = options.pick(("memory", "Kafka"), ("Kafka",))
+    cases = {origin: f"{sockets:,} clients, {missed:,} updates missed, from {origin}" for origin in origins}
     found: dict[str, list[dict[str, float]]] = {origin: [] for origin in origins}
     # In turn, as a broker that has just started is slower than later on.
     for turn in range(options.pick(min(options.rounds, 3), 1)):
         for origin in origins:
-            progress(f"resume: {sockets:,} clients, {missed:,} updates missed, from {origin}, round {turn + 1}")
+            progress(f"resume: {cases[origin]}, round {turn + 1}")
             found[origin].append(await _round(options, sockets, missed, origin))
     for origin, rounds in found.items():
         for name, unit, most in _MEASURES:
             values = [each[name] for each in rounds]
             median = sorted(values)[len(values) // 2]
             target, met = (f"at most {most:g}", median <= most) if most is not None else ("", None)
-            case = f"{sockets:,} clients, {missed:,} updates missed, from {origin}"
-            report.add("defistream", case, name, values, unit, target=target, met=met)
+            report.add("defistream", cases[origin], name, values, unit, target=target, met=met)
     return report
 
 

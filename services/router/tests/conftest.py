@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import redis.asyncio as redis
 
 from common.logs import configure_logs
-from services.router.tests.outside import Outside
+from common.redis import connect_redis
+from services.router.tests.outside import Outside, settings_for
 from tests.support.fixtures import Isolation
 from tests.support.system import System
 
@@ -42,15 +42,7 @@ async def outside(isolation: Isolation) -> AsyncIterator[Outside]:
 @pytest.fixture
 async def store(isolation: Isolation) -> AsyncIterator[Any]:
     """A client of an empty Redis database."""
-    servers = isolation.servers
-    client = redis.Redis(
-        host=servers.redis.host,
-        port=servers.redis.port,
-        db=isolation.redis_db,
-        password=servers.redis_password,
-        decode_responses=True,
-        encoding_errors="surrogateescape",
-    )
+    client = connect_redis(settings_for(isolation))
     await client.flushdb()
     yield client
     await client.aclose()

@@ -1,13 +1,33 @@
-"""A publisher that keeps what it is given; acknowledgements come when the test says so."""
+"""An owner of partitions in memory, and a publisher that keeps what it is given; acknowledgements come when the test says so."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
+from common.clock import ManualClock
 from common.deliveries import Delivery, decode_delivery
 from common.kafka import KafkaError
-from router.outgoing import Headers
+from router.activation import Ownership
+from router.commits import Commits
+from router.interest import InterestFold
+from router.outgoing import Headers, Outgoing
+from router.recent import Recent
+
+
+def owner(fold: InterestFold, *, recent: int) -> tuple[Outgoing, Ownership]:
+    """What a router that owns partitions delivers by, and what it owns. It keeps `recent` updates of each, and commits nothing."""
+    outgoing = Outgoing(
+        "deliveries",
+        epoch_of=fold.epoch,
+        acknowledged=lambda _tick: None,
+        failed=lambda _error: None,
+        clock=ManualClock(),
+        pending_bytes=10**9,
+    )
+    kept = partial(Recent, limit=recent, limit_bytes=10**9)
+    return outgoing, Ownership(fold, outgoing, Commits(), recent=kept)
 
 
 @dataclass

@@ -24,17 +24,25 @@ from common.deliveries import (
     Segment,
     decode_delivery,
 )
-from common.events import Interest, Record, SlotTaken
+from common.events import Record, SlotTaken
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.kafka import partitions_of
 from common.rooms import Room, room_of
 from common.topics import Topics, interest_key, slot_key, stream_key
+from router.settings import RouterSettings
+from services.router.tests.strategies import interest
 from services.router.tests.told import Told
 from tests.support.fixtures import Isolation
 from tests.support.waiting import eventually
 
 FAR_AHEAD_MS = 2**52
+
+
+def settings_for(isolation: Isolation) -> RouterSettings:
+    """A router's, on the module's servers."""
+    given = isolation.environment()
+    return RouterSettings.model_validate({name.lower(): value for name, value in given.items() if value != ""})
 
 
 @dataclass
@@ -98,16 +106,7 @@ class FakeGateway:
     async def repeat(self, request: int, channel: str, filters: Mapping[str, Any] | None = None, **past: Any) -> Room:
         """Ask under a number that was used before."""
         room = room_of(Channel(channel), parse_filter(filters))
-        record = Interest(
-            slot=self.slot,
-            epoch=self.epoch,
-            gateway=self.name,
-            room=room.id,
-            channel=room.channel,
-            filter=room.filter.to_json(),
-            request=request,
-            **past,
-        )
+        record = interest(room, slot=self.slot, epoch=self.epoch, gateway=self.name, request=request, **past)
         await self.outside.send(self.outside.topics.rooms_interest, record.encode(), interest_key(self.slot, room.id))
         return room
 

@@ -8,7 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from common.channels import Channel
+from common.events import Interest
 from common.filters import parse_filter
+from common.identifiers import FencingEpoch, GatewayId, Slot
 from common.rooms import Room, room_of
 from common.updates import Update
 
@@ -62,6 +64,22 @@ UPDATES = st.builds(
 
 def room(channel: Channel, filters: Mapping[str, Any]) -> Room:
     return room_of(channel, parse_filter(filters))
+
+
+def interest(
+    the_room: Room, *, slot: int = 0, epoch: int = 1, gateway: str = "gw", request: int = 1, **past: Any
+) -> Interest:
+    """What a gateway writes of a room that it wants; `past`: what it missed of it."""
+    return Interest(
+        slot=Slot(slot),
+        epoch=FencingEpoch(epoch),
+        gateway=GatewayId(gateway),
+        room=the_room.id,
+        channel=the_room.channel,
+        filter=the_room.filter.to_json(),
+        request=request,
+        **past,
+    )
 
 
 def matches(filters: Mapping[str, Any], update: Update) -> bool:

@@ -15,7 +15,7 @@ from router.bootstrap import bootstrap
 from router.interest import InterestFold
 from router.interest_log import STREAMS
 from router.records import RecordedSlot, Records
-from services.router.tests.strategies import room
+from services.router.tests.strategies import interest, room
 
 SLOTS = 3
 EPOCH, GATEWAY = FencingEpoch(1_700_000_000_001), GatewayId("gw-1")
@@ -55,15 +55,7 @@ async def filled(store: Any, offsets: dict[int, int] = OFFSETS) -> Records:
 
 
 def wants(slot: int) -> Interest:
-    return Interest(
-        slot=Slot(slot),
-        epoch=EPOCH,
-        gateway=GATEWAY,
-        room=ROOM.id,
-        channel=ROOM.channel,
-        filter=ROOM.filter.to_json(),
-        request=1,
-    )
+    return interest(ROOM, slot=slot, epoch=EPOCH, gateway=GATEWAY)
 
 
 async def test_what_redis_has_is_taken_with_its_offsets(store: Any):

@@ -9,22 +9,14 @@ from common.events import Interest, SlotTaken, StreamCreated
 from common.identifiers import FencingEpoch, GatewayId, RoomId, Slot
 from common.topics import EPOCH_HEADER, interest_key, slot_key, stream_key
 from router.interest import InterestFold, Off, UnreadableInterest, Wanted, read_interest
-from services.router.tests.strategies import room
+from services.router.tests.strategies import interest, room
 
 ROOM = room(Channel.PRICES, {"tokenIds": ["coingecko:bitcoin"]})
 OTHER = room(Channel.TVL, {})
 
 
 def want(slot: int, epoch: int, the_room=ROOM, request: int = 1) -> Interest:
-    return Interest(
-        slot=Slot(slot),
-        epoch=FencingEpoch(epoch),
-        gateway=GatewayId(f"gw-{epoch}"),
-        room=the_room.id,
-        channel=the_room.channel,
-        filter=the_room.filter.to_json(),
-        request=request,
-    )
+    return interest(the_room, slot=slot, epoch=epoch, gateway=f"gw-{epoch}", request=request)
 
 
 def taken(slot: int, epoch: int, gateway: str | None = "gw") -> SlotTaken:

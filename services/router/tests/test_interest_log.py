@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from common.channels import Channel
-from common.events import Interest
-from common.identifiers import FencingEpoch, GatewayId, Slot
+from common.identifiers import Slot
 from common.kafka import Kafka
 from common.topics import interest_key
 from router.interest import InterestFold
 from router.interest_log import InterestLog
-from router.settings import RouterSettings
-from services.router.tests.strategies import room
+from services.router.tests.outside import settings_for
+from services.router.tests.strategies import interest, room
 from tests.support.fixtures import Isolation
 
 ROOMS = [room(Channel.PRICES, {"tokenIds": [f"token-{number}"]}) for number in range(50)]
-
-
-def settings_for(isolation: Isolation) -> RouterSettings:
-    given = isolation.environment()
-    return RouterSettings.model_validate({name.lower(): value for name, value in given.items() if value != ""})
 
 
 async def test_catching_up_reads_the_whole_of_a_last_batch_of_many(isolation: Isolation):
@@ -48,13 +42,4 @@ def _key(number: int) -> bytes:
 
 
 def _record(number: int) -> bytes:
-    wanted = ROOMS[number]
-    return Interest(
-        slot=Slot(0),
-        epoch=FencingEpoch(1),
-        gateway=GatewayId("g"),
-        room=wanted.id,
-        channel=wanted.channel,
-        filter=wanted.filter.to_json(),
-        request=number,
-    ).encode()
+    return interest(ROOMS[number], request=number).encode()

@@ -14,24 +14,22 @@ from common import metrics
 from common.channels import Channel
 from common.clock import ManualClock
 from common.deliveries import Activated, Began, Item, Replayed, Verdict
-from common.events import Interest, SlotTaken
+from common.events import SlotTaken
 from common.filters import parse_filter
 from common.identifiers import FencingEpoch, GatewayId, Generation, Slot
 from common.kafka import KafkaError
 from common.rooms import room_of
 from common.updates import decode_update
-from router.activation import Ownership
-from router.commits import Commits
 from router.history import NoLongerHeld
 from router.interest import InterestFold
 from router.latest import Change
-from router.outgoing import Outgoing
 from router.passes import Passes
-from router.recent import Entry, Recent
+from router.recent import Entry
 from router.replay import Bounds
 from router.sources import Source
 from router.tables import Tables
-from services.router.tests.in_memory import InMemoryPublisher
+from services.router.tests.in_memory import InMemoryPublisher, owner
+from services.router.tests.strategies import interest
 from tests.support.waiting import eventually
 
 EVENTS: Source = ("liquidations", 0)
@@ -102,19 +100,8 @@ class Router:
 
     def __init__(self, *, recent: int) -> None:
         self.fold, self.log, self.publisher = InterestFold(), InMemoryLog(), InMemoryPublisher()
-        commits: Commits[Source] = Commits()
-        self.outgoing = Outgoing(
-            "deliveries",
-            epoch_of=self.fold.epoch,
-            acknowledged=lambda _tick: None,
-            failed=lambda _error: None,
-            clock=ManualClock(),
-            pending_bytes=10**9,
-        )
+        self.outgoing, self.ownership = owner(self.fold, recent=recent)
         self.outgoing.restart(self.publisher)
-        self.ownership = Ownership(
-            self.fold, self.outgoing, commits, recent=lambda first: Recent(first, limit=recent, limit_bytes=10**9)
-        )
         # No table is asked for: events have none.
         tables = Tables(self.ownership, self.log, None)  # type: ignore[arg-type]
         self.passes = Passes(self.ownership, self.log, tables, self.outgoing, clock=ManualClock(), pending_bytes=10**9)
@@ -132,13 +119,10 @@ class Router:
     def ask(self, request: int, since: int | None, *, least: int = 0, epoch: int = 1, snapshot: bool = False) -> None:
         room = room_of(Channel.LIQUIDATIONS, parse_filter({"minValue": least}))
         wanted = self.fold.apply(
-            Interest(
+            interest(
+                room,
                 slot=SLOT,
-                epoch=FencingEpoch(epoch),
-                gateway=GatewayId("gw"),
-                room=room.id,
-                channel=room.channel,
-                filter=room.filter.to_json(),
+                epoch=epoch,
                 request=request,
                 since={0: since} if since is not None else None,
                 snapshot=snapshot,

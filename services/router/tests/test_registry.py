@@ -8,14 +8,13 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from common import redis_keys
 from common.channels import Channel
-from common.events import Interest
-from common.identifiers import FencingEpoch, GatewayId, Slot
+from common.identifiers import Slot
 from common.rooms import Room
 from common.topics import interest_key
 from router.records import Records
 from router.registry import Registry
 from router.settings import RouterSettings
-from services.router.tests.strategies import room
+from services.router.tests.strategies import interest, room
 
 SETTINGS = RouterSettings()
 TOPIC = SETTINGS.topics().rooms_interest
@@ -49,16 +48,7 @@ class Consumer:
 
 
 def record(offset: int, the_room: Room) -> ConsumerRecord[Any, Any]:
-    wanted = Interest(
-        slot=SLOT,
-        epoch=FencingEpoch(7),
-        gateway=GatewayId("gw-1"),
-        room=the_room.id,
-        channel=the_room.channel,
-        filter=the_room.filter.to_json(),
-        request=1,
-    )
-    key, value = interest_key(SLOT, the_room.id), wanted.encode()
+    key, value = interest_key(SLOT, the_room.id), interest(the_room, slot=SLOT).encode()
     return ConsumerRecord(TOPIC, 0, offset, 0, 0, key, value, None, len(key), len(value), ())
 
 

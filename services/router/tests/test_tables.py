@@ -6,18 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from common.clock import ManualClock
 from common.identifiers import Generation
-from router.activation import Ownership
 from router.checkpoints import Checkpoints
-from router.commits import Commits
 from router.interest import InterestFold
 from router.latest import Change, Changes, State
-from router.outgoing import Outgoing
-from router.recent import Entry, Recent
+from router.recent import Entry
 from router.replay import Bounds
 from router.sources import Source
 from router.tables import Tables
+from services.router.tests.in_memory import owner
 from services.router.tests.past import entry
 
 SOURCE = ("prices", 0)
@@ -55,17 +52,7 @@ class EmptiedMeanwhile(Checkpoints):
 
 async def built(checkpoints: Checkpoints, topic: Topic) -> list[Entry]:
     """The table of an owner that takes the partition at the topic's end."""
-    outgoing = Outgoing(
-        "deliveries",
-        epoch_of=InterestFold().epoch,
-        acknowledged=lambda _tick: None,
-        failed=lambda _error: None,
-        clock=ManualClock(),
-        pending_bytes=10**9,
-    )
-    ownership = Ownership(
-        InterestFold(), outgoing, Commits(), recent=lambda first: Recent(first, limit=10, limit_bytes=10**9)
-    )
+    _outgoing, ownership = owner(InterestFold(), recent=10)
     ownership.take(SOURCE, NOW, len(ENTRIES))
     tables = Tables(ownership, topic, checkpoints)
     tables.build()

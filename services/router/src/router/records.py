@@ -39,7 +39,7 @@ REAPER_PREFIX = "reaper:"
 Argument: TypeAlias = str | int | bytes
 Event = ConnectionOpened | ConnectionsSeen | ConnectionClosed | Subscribed | Unsubscribed
 
-_CLOSED, _CONNECTION = redis_keys.closed(ConnectionId("%s")), redis_keys.connection(ConnectionId("%s"))
+_CLOSED, CONNECTION = redis_keys.closed(ConnectionId("%s")), redis_keys.connection(ConnectionId("%s"))
 _ROOM = (
     redis_keys.room(RoomId("%s")),
     redis_keys.room_members(RoomId("%s")),
@@ -169,7 +169,7 @@ class Records:
     async def _add_opened(self, pipe: Any, run: Sequence[ConnectionOpened]) -> None:
         slot, epoch = run[0].slot, run[0].epoch
         keys = [redis_keys.slot(slot), redis_keys.CONNECTIONS, redis_keys.slot_connections(slot)]
-        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, _CONNECTION]
+        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, CONNECTION]
         await self._opened(keys=keys, args=[*args, *map(_record, run)], client=pipe)
 
     async def _add_seen(self, pipe: Any, run: Sequence[ConnectionsSeen]) -> None:
@@ -181,13 +181,13 @@ class Records:
     async def _add_subscribed(self, pipe: Any, run: Sequence[Subscribed]) -> None:
         slot, epoch = run[0].slot, run[0].epoch
         keys = [redis_keys.slot(slot), redis_keys.slot_connections(slot)]
-        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, _CONNECTION, *_ROOM]
+        args: list[Argument] = [epoch, redis_keys.CONNECTION_TTL_SECONDS, _CLOSED, CONNECTION, *_ROOM]
         for event in run:
             args += [event.connection, event.room, orjson.dumps(event.filter, option=orjson.OPT_SORT_KEYS)]
         await self._subscribed(keys=keys, args=args, client=pipe)
 
     async def _add_unsubscribed(self, pipe: Any, run: Sequence[Unsubscribed]) -> None:
-        args: list[Argument] = [_CONNECTION, *_ROOM]
+        args: list[Argument] = [CONNECTION, *_ROOM]
         for event in run:
             args += [event.connection, event.room]
         await self._unsubscribed(keys=[], args=args, client=pipe)
@@ -195,7 +195,7 @@ class Records:
     async def _remove(self, slot: Slot, ids: Sequence[ConnectionId], client: Any, below: FencingEpoch | None) -> Any:
         keys = [redis_keys.CONNECTIONS, redis_keys.slot_connections(slot)]
         limit: str | int = "" if below is None else below
-        args: list[Argument] = [redis_keys.CLOSED_TTL_SECONDS, _CLOSED, _CONNECTION, *_ROOM, limit, *ids]
+        args: list[Argument] = [redis_keys.CLOSED_TTL_SECONDS, _CLOSED, CONNECTION, *_ROOM, limit, *ids]
         return await self._removed(keys=keys, args=args, client=client)
 
     def _script(self, name: str) -> AsyncScript:

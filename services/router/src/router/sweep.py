@@ -16,14 +16,14 @@ from common.channels import Channel
 from common.identifiers import ConnectionId, FencingEpoch, RoomId, Slot
 from common.logs import describe, get_logger
 from common.redis import Redis, RedisError, load_script
-from router.records import Records, room_keys
+from router.records import CONNECTION, Records, room_keys
 
 log = get_logger("sweep")
 
 _PART = 200
 _PAUSE_SECONDS = 0.02
 """Between two parts: each is about a millisecond of Redis' time."""
-_CONNECTION, _SLOT = redis_keys.connection(ConnectionId("%s")), redis_keys.slot(Slot(0)).replace("0", "%s")
+_SLOT = redis_keys.slot(Slot(0)).replace("0", "%s")
 _jitter = random.Random()  # noqa: S311 - jitter, no secret
 
 
@@ -70,7 +70,7 @@ class Sweep:
 
     async def _sweep_connections(self, connections: Sequence[str]) -> int:
         found: list[Any] = await self._connections_swept(
-            keys=[redis_keys.CONNECTIONS], args=[_CONNECTION, _SLOT, *connections]
+            keys=[redis_keys.CONNECTIONS], args=[CONNECTION, _SLOT, *connections]
         )
         count = int(found[0])
         for slot, epoch, connection in zip(found[1::3], found[2::3], found[3::3], strict=True):
@@ -81,7 +81,7 @@ class Sweep:
     async def _sweep_room(self, room: RoomId) -> tuple[int, int]:
         keys, members, gone = room_keys(room), 0, 0
         async for part in self._parts(redis_keys.room_members(room), least=1):
-            removed, went = await self._members_swept(keys=keys, args=[_CONNECTION, room, *part])
+            removed, went = await self._members_swept(keys=keys, args=[CONNECTION, room, *part])
             members += int(removed)
             gone += int(went)
         return members, gone
