@@ -48,7 +48,7 @@ async def filled(store: Any, offsets: dict[int, int] = OFFSETS) -> Records:
     records = Records(store)
     streams = [StreamCreated(channel=channel, epoch="abc") for channel in STREAMS]
     taken = [SlotTaken(slot=Slot(number), epoch=EPOCH, gateway=GATEWAY) for number in range(SLOTS)]
-    await records.write_interest([*streams, *taken, *map(wants, range(SLOTS))], offsets)
+    await records.write_interest([*streams, *taken, *map(wants, range(SLOTS))], offsets, seen={})
     for number in range(SLOTS):
         await store.hset(redis_keys.slot(Slot(number)), mapping={"epoch": EPOCH, "gateway": GATEWAY})
     return records
@@ -79,7 +79,7 @@ async def test_nothing_is_taken_from_a_redis_that_is_emptied_meanwhile(
     async def emptied() -> None:
         await store.flushdb()
         if begun_anew:
-            await Records(store).write_interest([], begun_anew)
+            await Records(store).write_interest([], begun_anew, seen={})
 
     assert not await bootstrap(fold, Interrupted(store, after, emptied), slots=SLOTS)
 
@@ -93,17 +93,7 @@ async def test_a_redis_that_goes_on_meanwhile_is_taken(store: Any):
     fold = InterestFold()
 
     async def more() -> None:
-        await records.write_interest([wants(1)], {0: 41})
+        await records.write_interest([wants(1)], {0: 41}, seen={})
 
     assert await bootstrap(fold, Interrupted(store, 0, more), slots=SLOTS)
     assert fold.read == OFFSETS
-
-
-async def test_offsets_are_told_as_they_were_before_a_write(store: Any):
-    records = await filled(store)
-
-    assert await records.write_interest([], {0: 50}) == OFFSETS
-    await store.flushdb()
-    assert await records.write_interest([], {0: 60, 1: 8}) == {}
-    await records.forget_interest([0])
-    assert await records.interest_offsets() == {1: 8}

@@ -35,7 +35,7 @@ class World:
         self.comparison = IndexComparison(self.fold, records, interval=1, confirm=0)
 
     async def recorded(self, *changes: Interest | Off, offset: int = 2) -> None:
-        await self.records.write_interest(changes, {0: offset})
+        await self.records.write_interest(changes, {0: offset}, seen={})
 
     def rooms(self) -> set[RoomId]:
         return self.fold.index.rooms_of(SLOT)

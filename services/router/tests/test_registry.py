@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -11,6 +12,7 @@ from common.channels import Channel
 from common.identifiers import Slot
 from common.rooms import Room
 from common.topics import interest_key
+from router.interest import Change
 from router.records import Records
 from router.registry import Registry
 from router.settings import RouterSettings
@@ -66,3 +68,40 @@ async def test_rooms_that_went_right_before_a_write_do_not_seem_to_be_there(stor
     await registry.handle(log, consumer)
     assert await records.interest_offsets() == {0: 6}
     assert set(await store.hkeys(redis_keys.slot_rooms(SLOT))) == {each.id for each in ROOMS}
+
+
+class Interrupted(Records):
+    """Something happens between the look at the offsets and the write, the first time that a room is written."""
+
+    def __init__(self, redis: Any, happens: Callable[[], Awaitable[Any]]) -> None:
+        super().__init__(redis)
+        self._happens: Callable[[], Awaitable[Any]] | None = happens
+
+    async def _add_interest(self, pipe: Any, change: Change) -> None:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            await happens()
+        await super()._add_interest(pipe, change)
+
+
+async def test_nothing_is_written_where_redis_is_emptied_in_the_midst_of_a_write(store: Any):
+    records = Records(store)
+    await records.write_interest([], {0: 4}, seen={})
+
+    change = interest(ROOMS[4], slot=SLOT)
+    assert not await Interrupted(store, store.flushdb).write_interest([change], {0: 5}, seen={0: 4})
+
+    assert await store.keys() == []
+
+
+async def test_another_registry_that_writes_at_the_same_moment_is_no_loss(store: Any):
+    records = Records(store)
+    await records.write_interest([], {0: 4, 1: 2}, seen={})
+
+    async def other() -> None:
+        await records.write_interest([interest(ROOMS[1], slot=SLOT)], {1: 3}, seen={1: 2})
+
+    assert await Interrupted(store, other).write_interest([interest(ROOMS[0], slot=SLOT)], {0: 5}, seen={0: 4})
+
+    assert await records.interest_offsets() == {0: 5, 1: 3}
+    assert set(await store.hkeys(redis_keys.slot_rooms(SLOT))) == {ROOMS[0].id, ROOMS[1].id}

@@ -7,7 +7,8 @@ a newer fencing epoch of its slot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -27,7 +28,7 @@ from common.events import (
     Unsubscribed,
 )
 from common.identifiers import ConnectionId, FencingEpoch, GatewayId, RoomId, Slot
-from common.redis import AsyncScript, Redis, load_script
+from common.redis import AsyncScript, Redis, WatchError, load_script
 from router.interest import Change, Holder, Off
 
 BATCH = 200
@@ -117,22 +118,28 @@ class Records:
         found: Any = await self._redis.hgetall(redis_keys.slot_rooms(slot))
         return {RoomId(room): record.encode() for room, record in found.items()}
 
-    async def write_interest(self, changes: Sequence[Change], offsets: dict[int, int]) -> dict[int, int]:
+    async def write_interest(
+        self, changes: Sequence[Change], offsets: Mapping[int, int], *, seen: Mapping[int, int]
+    ) -> bool:
         """Write changes in their order together with the offsets up to which they were read: both or neither.
 
-        Returns the offsets as they were right before.
+        False, and nothing is written, where a partition's records have not seen as much as `seen` any more: Redis was emptied, or put back.
         """
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(redis_keys.INTEREST_OFFSETS)
-            for change in changes:
-                await self._add_interest(pipe, change)
-            pipe.hset(redis_keys.INTEREST_OFFSETS, mapping={str(key): value for key, value in offsets.items()})
-            before, *_ = await pipe.execute()
-        return _offsets(before)
-
-    async def forget_interest(self, partitions: Iterable[int]) -> None:
-        """The records have seen nothing of these partitions of `rooms.interest`."""
-        await self._redis.hdel(redis_keys.INTEREST_OFFSETS, *map(str, partitions))
+        while True:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(redis_keys.INTEREST_OFFSETS)
+                found: Any = await pipe.hgetall(redis_keys.INTEREST_OFFSETS)
+                now = _offsets(found)
+                if any(now.get(each, 0) < seen.get(each, 0) for each in offsets):
+                    return False
+                pipe.multi()  # type: ignore[no-untyped-call]
+                for change in changes:
+                    await self._add_interest(pipe, change)
+                pipe.hset(redis_keys.INTEREST_OFFSETS, mapping={str(key): value for key, value in offsets.items()})
+                # Else it has changed since we looked: another registry has written, or it has gone.
+                with suppress(WatchError):
+                    await pipe.execute()
+                    return True
 
     async def _add_interest(self, pipe: Any, change: Change) -> None:
         match change:

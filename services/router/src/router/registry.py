@@ -83,29 +83,25 @@ class Registry:
     # Interest -------------------------------------------------------------------------------------------------------------
 
     async def _write_interest(self, batch: Sequence[KafkaRecord], consumer: Any) -> None:
-        if not batch:
-            return
-        written = await self._records.interest_offsets()
         runs: dict[int, list[KafkaRecord]] = defaultdict(list)
         for record in batch:
             runs[record.partition].append(record)
-        changes: list[Change] = []
-        offsets: dict[int, int] = {}
-        for partition, records in runs.items():
-            if self._must_reread(partition, records[0].offset, written.get(partition, 0), consumer):
-                continue
-            offsets[partition] = records[-1].offset + 1
-            changes += [change for record in records if (change := _change(record)) is not None]
-        if offsets:
-            before = await self._records.write_interest(changes, offsets)
-            lost = [each for each in offsets if before.get(each, 0) < written.get(each, 0)]
-            if lost:
-                # Emptied since we looked: what came before these changes is not there, and must not seem to be.
-                await self._records.forget_interest(lost)
-                for partition in lost:
-                    self._reread(partition, 0, consumer)
-            metrics.router_registry_events_total.labels("interest").inc(len(changes))
-        await self._remove_older([change for change in changes if isinstance(change, SlotTaken)])
+        # Again from the start where Redis was emptied between the look and the write.
+        while runs:
+            seen = await self._records.interest_offsets()
+            runs = {
+                partition: records
+                for partition, records in runs.items()
+                if not self._must_reread(partition, records[0].offset, seen.get(partition, 0), consumer)
+            }
+            if not runs:
+                return
+            offsets = {partition: records[-1].offset + 1 for partition, records in runs.items()}
+            changes = [change for records in runs.values() for each in records if (change := _change(each)) is not None]
+            if await self._records.write_interest(changes, offsets, seen=seen):
+                metrics.router_registry_events_total.labels("interest").inc(len(changes))
+                await self._remove_older([change for change in changes if isinstance(change, SlotTaken)])
+                return
 
     def _must_reread(self, partition: int, first: int, written: int, consumer: Any) -> bool:
         """Whether records before these are missing in Redis, which was emptied or put back: then read on from there.
@@ -115,13 +111,10 @@ class Registry:
         if first <= written or partition in self._rereading:
             self._rereading.discard(partition)
             return False
-        self._reread(partition, written, consumer)
-        return True
-
-    def _reread(self, partition: int, offset: int, consumer: Any) -> None:
-        log.info("interest_read_again", partition=partition, offset=offset)
+        log.info("interest_read_again", partition=partition, offset=written)
         self._rereading.add(partition)
-        consumer.seek(TopicPartition(self._interest_topic, partition), offset)
+        consumer.seek(TopicPartition(self._interest_topic, partition), written)
+        return True
 
     async def _remove_older(self, taken: Sequence[SlotTaken]) -> None:
         """Connections that a slot's former gateways have left."""
