@@ -74,20 +74,21 @@ class Restating:
         away = False
         while True:
             await self._pause(self._interval / 2 * _jitter.uniform(0.5, 1.0))
+            # Also without a slot: a pause that is never one would hold the event loop for ever.
+            hurried = self._hurry.is_set()
+            self._hurry.clear()
             slot = self._slot
             if slot is None:
                 continue
             try:
-                await self._round(slot)
+                await self._round(slot, hurried=hurried)
                 away = False
             except RedisError as error:
                 if not away:
                     log.warning("records_not_compared", **describe(error))
                 away = True
 
-    async def _round(self, slot: Slot) -> None:
-        hurried = self._hurry.is_set()
-        self._hurry.clear()
+    async def _round(self, slot: Slot, *, hurried: bool) -> None:
         self._open = {each.session.id: each for each in self._connections.authenticated()}
         parts = _parts(list(self._open))
         pause = _HURRIED_PAUSE_SECONDS if hurried else self._interval / 2 / max(1, len(parts))
