@@ -53,7 +53,7 @@ class Gateway:
         self.stalled = False
         self.serving = False
         self.ended = False
-        name = GatewayId(f"gateway-{lease.epoch}")
+        self.name = name = GatewayId(f"gateway-{lease.epoch}")
         self._counts = {topic.removeprefix("updates."): count for topic, count in broker.partitions.items()}
         self.recovered: set[tuple[str, int]] = set()
         """Partitions of which a room was asked for again: then a connection may have once more what another room of it has had."""

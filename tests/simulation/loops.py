@@ -47,7 +47,7 @@ class Loop(asyncio.BaseEventLoop):
 
     def kill(self) -> None:
         """End the process. Its clients must be cut off before: nothing that it does on its way out may be seen."""
-        for task in self._owned:
+        for task in asyncio.all_tasks(self):
             task.cancel()
         for _ in range(_MOST_TURNS):
             if not asyncio.all_tasks(self):

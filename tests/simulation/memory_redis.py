@@ -1,14 +1,21 @@
-"""A Redis in memory, as far as routers use it for generations and checkpoints; the scripts said once more in Python."""
+"""A Redis in memory, as far as routers use it for generations, checkpoints and interest; the scripts said once more in Python.
+
+A call takes turns of the caller's loop, on its way there and back: anything may happen before it, and before its answer is heard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
-from common.redis import RedisConnectionError
+from common.redis import RedisConnectionError, WatchError
 
 Script = Callable[[Sequence[str], Sequence[Any]], Any]
+_SCANNED = 2
 
 
 class MemoryRedis:
@@ -17,40 +24,77 @@ class MemoryRedis:
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.hashes: dict[str, dict[str, str]] = {}
+        self.changes: Counter[str] = Counter()
+        """How often each hash was changed, for those who watch it."""
         self.away = False
         scripts = {
             "next_generation": self._next_generation,
             "checkpoint_claimed": self._claimed,
             "checkpoint_written": self._written,
+            "room_changed": self._room_changed,
+            "rooms_voided": self._rooms_voided,
         }
         folder = files("router").joinpath("lua")
         self._scripts = {folder.joinpath(f"{name}.lua").read_text(): script for name, script in scripts.items()}
 
     def register_script(self, text: str) -> Any:
-        script = self._scripts[text]
+        """One that is not said in Python fails when it is called."""
+        script = self._scripts.get(text)
 
-        async def call(*, keys: Sequence[str], args: Sequence[Any]) -> Any:
-            self._check()
-            return script(keys, args)
+        async def call(*, keys: Sequence[str], args: Sequence[Any], client: Pipeline | None = None) -> Any:
+            assert script is not None
+            if client is None:
+                return await self.answer(lambda: script(keys, args))
+            client.queue(lambda: script(keys, args))
+            return None
 
         return call
 
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        assert transaction
+        return Pipeline(self)
+
+    async def answer(self, work: Callable[[], Any]) -> Any:
+        await asyncio.sleep(0)
+        if self.away:
+            raise RedisConnectionError("away")
+        answer = work()
+        await asyncio.sleep(0)
+        return answer
+
     def empty(self) -> None:
+        self.changes.update(self.hashes.keys())
         self.numbers.clear()
         self.hashes.clear()
 
-    async def hscan(self, key: str, _cursor: int, *, count: int) -> tuple[int, dict[str, str]]:
-        self._check()
-        return 0, dict(self.hashes.get(key, {}))
+    async def hscan(self, key: str, cursor: int, *, count: int) -> tuple[int, dict[str, str]]:
+        """Two fields at a time, however many are asked for."""
 
-    async def hmget(self, key: str, *fields: str) -> list[str | None]:
-        self._check()
+        def part() -> tuple[int, dict[str, str]]:
+            fields = list(self.hashes.get(key, {}).items())
+            end = cursor + _SCANNED
+            return (end if end < len(fields) else 0), dict(fields[cursor:end])
+
+        found: tuple[int, dict[str, str]] = await self.answer(part)
+        return found
+
+    async def hmget(self, key: str, *fields: str) -> Any:
+        return await self.answer(lambda: self.read(key, *fields))
+
+    async def hgetall(self, key: str) -> Any:
+        return await self.answer(lambda: dict(self.hashes.get(key, {})))
+
+    async def smembers(self, _key: str) -> Any:
+        """No connection is on record here."""
+        return await self.answer(set)
+
+    def read(self, key: str, *fields: str) -> list[str | None]:
         held = self.hashes.get(key, {})
         return [held.get(field) for field in fields]
 
-    def _check(self) -> None:
-        if self.away:
-            raise RedisConnectionError("away")
+    def put(self, key: str, fields: Mapping[str, str]) -> None:
+        self.changes[key] += 1
+        self.hashes.setdefault(key, {}).update(fields)
 
     def _next_generation(self, keys: Sequence[str], args: Sequence[int]) -> list[int]:
         for key, floor in zip(keys, args, strict=True):
@@ -81,3 +125,65 @@ class MemoryRedis:
         if upto != "":
             held["offset"] = str(upto)
         return 1
+
+    def _room_changed(self, keys: Sequence[str], args: Sequence[Any]) -> None:
+        room, epoch, record = args
+        rooms = self.hashes.setdefault(keys[0], {})
+        if epoch != "" and room in rooms and json.loads(rooms[room])["epoch"] > epoch:
+            return
+        rooms.pop(room, None)
+        if record:
+            rooms[room] = record.decode()
+
+    def _rooms_voided(self, keys: Sequence[str], args: Sequence[int]) -> None:
+        rooms = self.hashes.get(keys[0], {})
+        for room in [room for room, record in rooms.items() if json.loads(record)["epoch"] < args[0]]:
+            del rooms[room]
+
+
+class Pipeline:
+    """A transaction; nothing of it is done where a hash that it watches has changed."""
+
+    def __init__(self, redis: MemoryRedis) -> None:
+        self._redis = redis
+        self._watched: dict[str, int] = {}
+        self._is_immediate = False
+        self._queued: list[Callable[[], Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None: ...
+
+    async def watch(self, key: str) -> None:
+        self._is_immediate = True
+        self._watched[key] = await self._redis.answer(lambda: self._redis.changes[key])
+
+    def multi(self) -> None:
+        self._is_immediate = False
+
+    def queue(self, work: Callable[[], Any]) -> None:
+        self._queued.append(work)
+
+    def hgetall(self, key: str) -> Any:
+        if self._is_immediate:
+            return self._redis.hgetall(key)
+        self.queue(lambda: dict(self._redis.hashes.get(key, {})))
+        return None
+
+    def hmget(self, key: str, *fields: str) -> None:
+        self.queue(lambda: self._redis.read(key, *fields))
+
+    def hset(
+        self, key: str, field: str | None = None, value: str = "", *, mapping: Mapping[str, Any] | None = None
+    ) -> None:
+        given = mapping if field is None else {field: value}
+        self.queue(lambda: self._redis.put(key, {name: str(each) for name, each in (given or {}).items()}))
+
+    async def execute(self) -> Any:
+        return await self._redis.answer(self._run)
+
+    def _run(self) -> list[Any]:
+        if any(self._redis.changes[key] != count for key, count in self._watched.items()):
+            raise WatchError("changed meanwhile")
+        return [work() for work in self._queued]

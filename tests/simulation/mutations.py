@@ -12,9 +12,10 @@ from common.backoff import Backoff
 from gateway.activation import Activation
 from gateway.catching import CatchingUp
 from gateway.positions import Positions
+from router import bootstrap
 from router.commits import Commits
 from router.passes import Passes
-from tests.simulation.scenes import answered_by_a_former_owner
+from tests.simulation.scenes import answered_by_a_former_owner, emptied_in_between
 from tests.simulation.world import World
 
 Method = Callable[..., Any]
@@ -22,11 +23,13 @@ Method = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`change` makes of a method the wrong one. `faults`: those by which it shows, where any will not do (`tests.simulation.world`);
-    `scene`: what it shows by, where chance draws that too seldom.
+    """`change` makes of a method of a class, or a function of a module, the wrong one.
+
+    `faults`: those by which it shows, where any will not do (`tests.simulation.world`); `scene`: what it shows by, where chance draws that
+    too seldom.
     """
 
-    part: type[Any]
+    part: Any
     method: str
     change: Callable[[Method], Method]
     faults: Mapping[str, int] | None = None
@@ -93,6 +96,10 @@ def _forget_what_each_had(replayed: Method) -> Method:
     return forgetful
 
 
+def _take_whatever_is_there(_has_seen: Method) -> Method:
+    return lambda _recorded, _offsets: True
+
+
 def _without_jitter(_next: Method) -> Method:
     def whole(self: Any) -> float:
         self._failures += 1
@@ -114,5 +121,8 @@ MUTATIONS = {
     ),
     "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing, _STALLS),
     "an activation of an older request taken": Mutation(Activation, "activated", _take_any_request),
+    "a Redis taken that was emptied meanwhile": Mutation(
+        bootstrap, "_has_seen", _take_whatever_is_there, scene=emptied_in_between
+    ),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
 }

@@ -6,11 +6,13 @@ import asyncio
 from typing import Any, cast
 
 from common.clock import ManualClock
+from router.bootstrap import bootstrap
 from router.checkpoints import Checkpoints
 from router.generations import Generations
 from router.interest import InterestFold
 from router.interest_log import InterestLog
 from router.partitions import Partitions
+from router.records import Records
 from router.settings import RouterSettings
 from tests.simulation.broker import Broker, Consumer, Kafka, Producer
 from tests.simulation.loops import Loop
@@ -25,7 +27,8 @@ class Router:
         self.kafka.group = group
         self.stalled = False
         kafka, store = cast(Any, self.kafka), cast(Any, redis)
-        fold = InterestFold()
+        self._fold = fold = InterestFold()
+        self._records, self._slots = Records(store), settings.slots
         self.interest = InterestLog(kafka, settings.topics(), fold)
         self.partitions = Partitions(
             settings,
@@ -39,6 +42,7 @@ class Router:
         self.loop.own(self._run())
 
     async def _run(self) -> None:
+        await bootstrap(self._fold, self._records, slots=self._slots)
         await self.interest.start()
         for consumer in self.kafka.consumers:
             # What it reads of the interest topic, and when, is the world's to say as well.

@@ -7,6 +7,7 @@ from tests.simulation.routers import Router
 from tests.simulation.truth import WISHES
 from tests.simulation.world import World
 
+_EMPTIED, _TURNS = 12, 24
 _EVENTS = ("liquidations", 0)
 _WISH = next(each for each in WISHES if each.channel == "liquidations" and not each.filters)
 
@@ -50,3 +51,25 @@ def _think(world: World, router: Router) -> None:
     """It goes on with what it knows."""
     world.clock.advance(0.1)
     world._turn(router, 3)
+
+
+def emptied_in_between(world: World) -> None:
+    """Redis is emptied between any two calls of the registry and of a router that starts; then there are updates."""
+    for _ in range(_EMPTIED):
+        world.registry.committed.clear()
+        world.step("kill_registry")
+        # All is on record again.
+        world.settle(lambda: False, 3)
+        world.step(world.chance.choice(("connect", "subscribe", "unsubscribe")))
+        for gateway in world.gateways:
+            world._serve(gateway)
+        emptied, killed = world.chance.randrange(_TURNS), world.chance.randrange(_TURNS)
+        for turn in range(_TURNS):
+            if turn == emptied:
+                world.redis.empty()
+            if turn == killed:
+                world.step("kill_router")
+            world._record(None, 1)
+            world._turn(world.routers[-1], 1)
+        world.step("produce")
+        world.settle(lambda: False, 4)

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from common import redis_keys
 from common.channels import Channel
 from common.clock import ManualClock
 from common.events import StreamCreated
@@ -25,6 +26,7 @@ from tests.simulation.gateways import Gateway
 from tests.simulation.groups import Group
 from tests.simulation.loops import Loop
 from tests.simulation.memory_redis import MemoryRedis
+from tests.simulation.registries import Registry
 from tests.simulation.routers import Router
 from tests.simulation.truth import PARTITIONS, STATE, USERS, WISHES, Failure, Truth, invent
 
@@ -47,6 +49,7 @@ FAULTS: Mapping[str, int] = {
     "stall_router": 3,
     "put_out": 2,
     "kill_router": 1,
+    "kill_registry": 1,
     "fail_producer": 1,
     "kill_gateway": 1,
     "stall_gateway": 1,
@@ -89,6 +92,7 @@ class World:
             self.broker.append(_TOPICS.rooms_interest, stream_key(name), record.encode())
         self.group = Group(list(self.sources.values()), chance, self._loop_of)
         self.routers: list[Router] = []
+        self.registry = Registry(self.broker, self.redis, _SETTINGS, {})
         self.zombies: list[Gateway] = []
         """Gateways that were stalled when another got their slot, and do not know it yet."""
         self.clients: list[Client] = []
@@ -137,6 +141,7 @@ class World:
 
     def route(self) -> None:
         """A router does something, or hears something."""
+        self._record(self.chance.choice((1, 3, None)), self.chance.randint(0, 4))
         router = self.chance.choice(self.routers)
         if router.stalled:
             # What it had handed to its system before still goes out.
@@ -180,6 +185,7 @@ class World:
         for gateway in [*self.gateways, *self.zombies]:
             if not gateway.stalled and gateway.serving:
                 gateway.tick()
+        self._renew_leases()
         self._listen()
 
     def connect(self) -> None:
@@ -247,6 +253,10 @@ class World:
         router.kill()
         self._start_router()
 
+    def kill_registry(self) -> None:
+        self.registry.kill()
+        self.registry = Registry(self.broker, self.redis, _SETTINGS, self.registry.committed)
+
     def fail_producer(self) -> None:
         router = self.chance.choice(self.routers)
         if router.producer is not None and not router.stalled:
@@ -308,7 +318,9 @@ class World:
             if done():
                 return
             self.clock.advance(0.1)
+            self._renew_leases()
             self._rejoin()
+            self._record(None, 8)
             for router in self.routers:
                 self._work_through(router)
             for gateway in [*self.gateways, *self.zombies]:
@@ -323,6 +335,17 @@ class World:
         self._turn(router, 3)
         self._send_all(router.producer)
         self._turn(router, 2)
+
+    def _renew_leases(self) -> None:
+        for gateway in self.gateways:
+            if gateway.serving and not gateway.stalled and not self.redis.away:
+                lease = {"epoch": str(gateway.lease.epoch), "gateway": gateway.name}
+                self.redis.put(redis_keys.slot(gateway.lease.slot), lease)
+
+    def _record(self, most: int | None, turns: int) -> None:
+        if self.registry.consumer is not None:
+            self.registry.consumer.show(most)
+        self._turn(self.registry, turns)
 
     def _serve(self, gateway: Gateway) -> None:
         if gateway.consumer is not None:
@@ -351,8 +374,8 @@ class World:
                 client.socket.slow = False
                 self._read_all(client)
 
-    def _processes(self) -> list[Router | Gateway]:
-        return [*self.routers, *self.gateways, *self.zombies]
+    def _processes(self) -> list[Router | Gateway | Registry]:
+        return [self.registry, *self.routers, *self.gateways, *self.zombies]
 
     def _everyone_is_level(self) -> bool:
         return all(each.is_level() for each in self.clients)
@@ -365,7 +388,7 @@ class World:
             len(each.interest.fold.index) for each in self.routers
         )
 
-    def _turn(self, process: Router | Gateway, times: int) -> None:
+    def _turn(self, process: Router | Gateway | Registry, times: int) -> None:
         process.loop.turn(times)
         if process.loop.failures:
             raise Failure(f"a process ended: {process.loop.failures}") from process.loop.failures[0]
