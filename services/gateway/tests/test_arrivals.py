@@ -3,18 +3,25 @@
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 
 from common.health import listen
 from gateway import arrivals
 from gateway.arrivals import Arrivals
+from services.gateway.tests.running import Running
 
 AT_ONCE = 300
+HANDSHAKE = (
+    b"GET /v2/realtime HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class Greeted(asyncio.Protocol):
@@ -68,6 +75,23 @@ async def test_the_loop_has_its_turn_after_each_few(listener: socket.socket):
     for each in here:
         each.close()
     assert max(after - before for before, after in pairwise(made)) <= 2 * arrivals._LET_IN_A_TURN
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_who_asks_for_health_is_not_kept_waiting(gateway: Running, path: str):
+    """It comes last, behind hundreds of handshakes that all are there."""
+    address = urlsplit(gateway.http)
+    storm = [socket.create_connection((address.hostname, address.port)) for _ in range(AT_ONCE)]
+    for each in storm:
+        each.sendall(HANDSHAKE)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+    writer.close()
+    answered, _, _ = select.select(storm, (), (), 0)
+    assert len(answered) < AT_ONCE / 2
+    for each in storm:
+        each.close()
 
 
 async def test_who_still_waits_at_the_end_is_turned_away(listener: socket.socket):

@@ -31,6 +31,17 @@ async def test_what_comes_in_a_later_turn_waits_behind_what_waits():
     assert done == ["first", "second", "third"]
 
 
+async def test_what_is_put_first_has_the_next_place():
+    done: list[str] = []
+    turns = Turns(1, done.append)
+    for name in ("at once", "waits"):
+        turns.put(name)
+    turns.put("first", first=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert done == ["at once", "first", "waits"]
+
+
 async def test_what_fails_keeps_nothing_else_from_its_turn():
     done: list[int] = []
 

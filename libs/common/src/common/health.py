@@ -15,6 +15,9 @@ from starlette.routing import Route
 
 from common.errors import StartupError
 
+HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
+_REQUESTS = tuple(f"GET {path}".encode() for path in (HEALTHZ, READYZ, METRICS))
+
 
 class Readiness:
     """What each dependency lacks at present. A service is ready when none lacks anything."""
@@ -57,7 +60,12 @@ def health_routes(readiness: Readiness, *, sample: Callable[[], None] | None = N
             sample()
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return [Route(HEALTHZ, healthz), Route(READYZ, readyz), Route(METRICS, metrics)]
+
+
+def asks_for_health(request: bytes) -> bool:
+    """Whether a request, of which 16 bytes are enough, is one for these routes."""
+    return request.startswith(_REQUESTS)
 
 
 class HttpServer(uvicorn.Server):

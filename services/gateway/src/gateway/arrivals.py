@@ -4,6 +4,7 @@
 
 libuv takes one socket a turn: under ten thousand at once the kernel's queue overflows, and who is dropped there tries again after seconds.
 And were all that wait served at once, updates to sockets that are open would wait behind their handshakes (`benchmarks/connect_storm.py`).
+Who asks for health or metrics is let in before all others: it would take a gateway that is busy for one that is dead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 
+from common.health import asks_for_health
 from common.logs import describe, get_logger
 from gateway.turns import Turns
 
@@ -20,6 +22,7 @@ log = get_logger("arrivals")
 _TAKEN_A_TURN = 64
 _LET_IN_A_TURN = 5
 _PAUSE_SECONDS = 0.2
+_LOOK_BYTES = 16
 
 
 class Arrivals:
@@ -59,7 +62,7 @@ class Arrivals:
                 self._pause(listener, error)
                 break
             arrived.setblocking(False)
-            self._waiting.put(arrived)
+            self._waiting.put(arrived, first=_is_probe(arrived))
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """No file descriptor is left, or no memory: ask again later, not at once and for ever."""
@@ -83,3 +86,11 @@ class Arrivals:
             # It has gone meanwhile.
             log.debug("socket_not_opened", **describe(error))
             arrived.close()
+
+
+def _is_probe(arrived: socket.socket) -> bool:
+    """As far as its request has come. Where none has, few wait: a request comes sooner than its turn when many do."""
+    try:
+        return asks_for_health(arrived.recv(_LOOK_BYTES, socket.MSG_PEEK))
+    except OSError:
+        return False

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from common.health import HttpServer
+from common.health import HttpServer, asks_for_health
 from gateway.arrivals import Arrivals
 from gateway.connections import Connections
 from gateway.turns import Turns
@@ -73,7 +73,7 @@ class _Http(HttpToolsProtocol):
         self._is_met = True
         # Nothing else comes, not even the end, before this has had its turn.
         self.transport.pause_reading()
-        self._meeting.put((self, data))
+        self._meeting.put((self, data), first=asks_for_health(data))
 
     def handle_websocket_upgrade(self) -> None:
         self.connections.discard(self)

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """`serve` is called for each item, in the order in which they came, for `most` of them a turn.
+    """`serve` is called for each item, in the order in which they came or were put, for `most` of them a turn.
 
     To be made with the event loop running.
     """
@@ -28,9 +28,9 @@ class Turns(Generic[T]):
         """How many wait."""
         return len(self._waiting)
 
-    def put(self, item: T) -> None:
-        """At once where this turn has room for it."""
-        self._waiting.append(item)
+    def put(self, item: T, *, first: bool = False) -> None:
+        """At once where this turn has room for it; `first`: before all that wait."""
+        (self._waiting.appendleft if first else self._waiting.append)(item)
         self._go_on()
 
     def drop(self) -> Sequence[T]:
