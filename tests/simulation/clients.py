@@ -102,7 +102,7 @@ class Client:
         self._used.add(channel)
         what.state, what.frames = State.ASKING, 0
         what.since = dict(what.told) if what.told is not None else None
-        what.committed = {number: committed(channel, number) for number in range(PARTITIONS[channel])}
+        what.committed = self._committed_when_asked(self.socket.gateway, what, committed)
         message: dict[str, Any] = {
             "type": "subscribe",
             "id": what.number,
@@ -115,6 +115,16 @@ class Client:
         if what.snapshot:
             message["snapshot"] = True
         self.socket.say(message)
+
+    @staticmethod
+    def _committed_when_asked(gateway: Gateway, what: Subscription, committed: Any) -> dict[int, int]:
+        """Who asks for the same before the first answer shares it: its last values may be as old as the first question."""
+        asking = (State.ASKING, State.CATCHING_UP)
+        shared = [each.committed for each in gateway.asked if each.wish is what.wish and each.state in asking]
+        gateway.asked.append(what)
+        channel = what.wish.channel
+        now = {number: committed(channel, number) for number in range(PARTITIONS[channel])}
+        return {number: min(each[number] for each in (now, *shared)) for number in now}
 
     def unsubscribe(self, what: Subscription) -> None:
         if self.socket is not None and what.state in (State.LIVE, State.CATCHING_UP):

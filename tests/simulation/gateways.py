@@ -57,6 +57,8 @@ class Gateway:
         self._counts = {topic.removeprefix("updates."): count for topic, count in broker.partitions.items()}
         self.recovered: set[tuple[str, int]] = set()
         """Partitions of which a room was asked for again: then a connection may have once more what another room of it has had."""
+        self.asked: list[Any] = []
+        """Subscriptions of clients (`tests.simulation.clients`), in the order in which they came."""
         self._records = Records()
         self.positions = positions = Positions()
         self._interest = InterestRecords(self._records, topics, name)
