@@ -32,10 +32,10 @@ def answered_by_a_former_owner(world: World) -> None:
     world.clients.append(client)
     client.connect(gateway, lambda *_place: 0)
     client.subscribe(_WISH, lambda *_place: 0, snapshot=False)
-    world._serve(gateway)
-    world._work_through(former)
-    world._work_through(former)
-    world._serve(gateway)
+    world.serve(gateway)
+    world.work_through(former)
+    world.work_through(former)
+    world.serve(gateway)
     assert client.subscriptions[0].told is not None, "the former owner has answered"
     while not any(each.concerns(_WISH, "nobody") for each in world.truth.logs[_EVENTS][-1:]):
         world.produce()
@@ -43,14 +43,14 @@ def answered_by_a_former_owner(world: World) -> None:
         member.show()
     for _ in range(6):
         _think(world, successor)
-        world._send_all(successor.producer)
-    world._serve(gateway)
+        world.send_all(successor.producer)
+    world.serve(gateway)
 
 
 def _think(world: World, router: Router) -> None:
     """It goes on with what it knows."""
     world.clock.advance(0.1)
-    world._turn(router, 3)
+    world.turn(router, 3)
 
 
 def emptied_in_between(world: World) -> None:
@@ -62,14 +62,14 @@ def emptied_in_between(world: World) -> None:
         world.settle(lambda: False, 3)
         world.step(world.chance.choice(("connect", "subscribe", "unsubscribe")))
         for gateway in world.gateways:
-            world._serve(gateway)
+            world.serve(gateway)
         emptied, killed = world.chance.randrange(_TURNS), world.chance.randrange(_TURNS)
         for turn in range(_TURNS):
             if turn == emptied:
                 world.redis.empty()
             if turn == killed:
                 world.step("kill_router")
-            world._record(None, 1)
-            world._turn(world.routers[-1], 1)
+            world.record(None, 1)
+            world.turn(world.routers[-1], 1)
         world.step("produce")
         world.settle(lambda: False, 4)
