@@ -16,6 +16,7 @@ from common.health import listen
 from gateway import arrivals
 from gateway.arrivals import Arrivals
 from services.gateway.tests.running import Running
+from tests.support.waiting import eventually
 
 AT_ONCE = 300
 HANDSHAKE = (
@@ -91,6 +92,28 @@ async def test_who_asks_for_health_is_not_kept_waiting(gateway: Running, path: s
     answered, _, _ = select.select(storm, (), (), 0)
     assert len(answered) < AT_ONCE / 2
     for each in storm:
+        each.close()
+
+
+async def test_who_asks_for_health_later_than_it_comes_is_seen_as_well(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(arrivals, "_LET_IN_A_TURN", 0)
+    monkeypatch.setattr(arrivals, "_LOOK_SECONDS", 1.0)
+    here = [socket.create_connection(listener.getsockname()) for _ in range(10)]
+    async with arriving(listener) as waiting:
+        queue = waiting._waiting._waiting
+
+        async def all_are_taken() -> bool:
+            return len(queue) == len(here)
+
+        async def it_is_next() -> bool:
+            return queue[0].getpeername() == here[-1].getsockname()
+
+        await eventually(all_are_taken, "all that came are taken")
+        here[-1].sendall(b"GET /healthz HTTP/1.1\r\n")
+        await eventually(it_is_next, "who asks for health is next")
+    for each in here:
         each.close()
 
 

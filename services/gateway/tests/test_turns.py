@@ -42,6 +42,18 @@ async def test_what_is_put_first_has_the_next_place():
     assert done == ["at once", "first", "waits"]
 
 
+async def test_what_is_hastened_has_the_next_place_where_it_waits():
+    done: list[str] = []
+    turns = Turns(1, done.append)
+    for name in ("at once", "waits", "hastened"):
+        turns.put(name)
+    turns.hasten("hastened")
+    turns.hasten("at once")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert done == ["at once", "hastened", "waits"]
+
+
 async def test_what_fails_keeps_nothing_else_from_its_turn():
     done: list[int] = []
 

@@ -22,7 +22,7 @@ log = get_logger("arrivals")
 _TAKEN_A_TURN = 64
 _LET_IN_A_TURN = 5
 _PAUSE_SECONDS = 0.2
-_LOOK_BYTES = 16
+_LOOK_BYTES, _LOOK_SECONDS = 16, 0.1
 
 
 class Arrivals:
@@ -34,6 +34,8 @@ class Arrivals:
         self._listeners: list[socket.socket] = []
         self._waiting = Turns(_LET_IN_A_TURN, self._let_in)
         self._opening: set[asyncio.Task[None]] = set()
+        self._silent: list[socket.socket] = []
+        """Taken since the last look, and without a word then."""
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Take what comes at these sockets, which listen already and do not block."""
@@ -62,7 +64,21 @@ class Arrivals:
                 self._pause(listener, error)
                 break
             arrived.setblocking(False)
-            self._waiting.put(arrived, first=_is_probe(arrived))
+            request = _peek(arrived)
+            if not request:
+                self._look_later(arrived)
+            self._waiting.put(arrived, first=asks_for_health(request))
+
+    def _look_later(self, silent: socket.socket) -> None:
+        if not self._silent:
+            self._loop.call_later(_LOOK_SECONDS, self._look_again)
+        self._silent.append(silent)
+
+    def _look_again(self) -> None:
+        silent, self._silent = self._silent, []
+        for each in silent:
+            if asks_for_health(_peek(each)):
+                self._waiting.hasten(each)
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """No file descriptor is left, or no memory: ask again later, not at once and for ever."""
@@ -88,9 +104,9 @@ class Arrivals:
             arrived.close()
 
 
-def _is_probe(arrived: socket.socket) -> bool:
-    """As far as its request has come. Where none has, few wait: a request comes sooner than its turn when many do."""
+def _peek(arrived: socket.socket) -> bytes:
+    """How its request begins, which stays to be read; nothing where none has come."""
     try:
-        return asks_for_health(arrived.recv(_LOOK_BYTES, socket.MSG_PEEK))
+        return arrived.recv(_LOOK_BYTES, socket.MSG_PEEK)
     except OSError:
-        return False
+        return b""
