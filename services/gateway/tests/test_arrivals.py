@@ -108,7 +108,7 @@ async def test_who_asks_for_health_later_than_it_comes_is_seen_as_well(
             return len(queue) == len(here)
 
         async def it_is_next() -> bool:
-            return queue[0].getpeername() == here[-1].getsockname()
+            return bool(queue[0].getpeername() == here[-1].getsockname())
 
         await eventually(all_are_taken, "all that came are taken")
         here[-1].sendall(b"GET /healthz HTTP/1.1\r\n")
