@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from deploy.local.settings import HOST, Address, LocalError
+
+_LOWEST, _HIGHEST = 20_000, 32_767
+"""Below those that a system gives to connections that go out (from 32,768 on Linux): one could take a port that was just found free."""
+_chance = random.SystemRandom()
 
 
 def require_free(port: int, variable: str) -> None:
@@ -16,13 +21,11 @@ def require_free(port: int, variable: str) -> None:
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port where it is free, else one that the system picks."""
-    if preferred and _is_free(preferred):
-        return preferred
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """The preferred port where it is free, else any that is."""
+    port = preferred
+    while not port or not _is_free(port):
+        port = _chance.randint(_LOWEST, _HIGHEST)
+    return port
 
 
 def accepts(address: Address) -> bool:
