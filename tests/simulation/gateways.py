@@ -77,25 +77,29 @@ class Gateway:
             self._interest, self.activation, positions, partitions=partitions, retry=1.0, timeout=30.0
         )
         self.hub = Hub(self.activation, self.catching_up, positions, clock=clock.monotonic)
+        self.connections = self._connections(topics)
+        self._deliveries = DeliveriesReader(cast(Any, self.kafka), topics, self.hub, clock)
+        self.loop.own(self._run())
+
+    def _connections(self, topics: Topics) -> Connections:
+        positions = self.positions
         profile = Profile(
             Timing(heartbeat_interval=HEARTBEAT_SECONDS),
             _LIMITS,
             KeyHash,
             positions.cursor,
             positions.joining_cursor,
-            CursorCheck(positions, partitions),
+            CursorCheck(positions, self._counts.__getitem__),
         )
-        self.connections = Connections(
+        return Connections(
             self.hub,
-            Doorman(self._records, topics, clock, timeout=5.0),
-            Reports(name, self._records, topics, clock),
+            Doorman(self._records, topics, self.clock, timeout=5.0),
+            Reports(self.name, self._records, topics, self.clock),
             Outages(settle=5.0),
             profile=profile,
             admission=Admission(PATH, (ip_network("127.0.0.0/8"),), 10_000, 10_000, OUTBOX_BYTES, 1_000_000),
-            clock=clock,
+            clock=self.clock,
         )
-        self._deliveries = DeliveriesReader(cast(Any, self.kafka), topics, self.hub, clock)
-        self.loop.own(self._run())
 
     async def _run(self) -> None:
         producer = await self.kafka.start_producer()

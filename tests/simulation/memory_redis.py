@@ -25,7 +25,7 @@ class MemoryRedis:
         self.numbers: dict[str, int] = {}
         self.hashes: dict[str, dict[str, str]] = {}
         self.changes: Counter[str] = Counter()
-        """How often each hash was changed, for those who watch it."""
+        """How often each hash was changed otherwise than by a script, for those who watch it."""
         self.away = False
         scripts = {
             "next_generation": self._next_generation,

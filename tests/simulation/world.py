@@ -50,7 +50,6 @@ class World(Stage):
     """`chance` decides everything. `faults`: how often each comes, relative to the other steps; some of them all if not given."""
 
     def __init__(self, chance: random.Random, faults: Mapping[str, int] | None = None) -> None:
-        self.chance = chance
         self.happened: Counter[str] = Counter()
         self._acknowledges = chance.choice((0.1, 0.7))
         if faults is None:
