@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 
@@ -9,7 +10,8 @@ from deploy.local.settings import HOST, Address, LocalError
 
 _LOWEST, _HIGHEST = 20_000, 32_767
 """Below those that a system gives to connections that go out (from 32,768 on Linux): one could take a port that was just found free."""
-_chance = random.SystemRandom()
+_candidates = itertools.cycle(random.SystemRandom().sample(range(_LOWEST, _HIGHEST + 1), _HIGHEST + 1 - _LOWEST))
+"""In an order of this process's own, each once: what was given a port may not listen yet when the next one is asked for."""
 
 
 def require_free(port: int, variable: str) -> None:
@@ -24,7 +26,7 @@ def free_port(preferred: int = 0) -> int:
     """The preferred port where it is free, else any that is."""
     port = preferred
     while not port or not _is_free(port):
-        port = _chance.randint(_LOWEST, _HIGHEST)
+        port = next(_candidates)
     return port
 
 

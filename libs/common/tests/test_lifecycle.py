@@ -56,6 +56,22 @@ async def test_a_service_that_waits_can_be_stopped():
         await wait_for("kafka", Backend(10**9).answer, errors=(OSError,), stop=stop, backoff=Backoff(first=60, most=60))
 
 
+async def test_an_attempt_that_takes_long_is_cancelled_when_stopped():
+    stop, ended = asyncio.Event(), []
+
+    async def endless() -> None:
+        stop.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Stopping):
+            await wait_for("kafka", endless, errors=(OSError,), stop=stop)
+    assert ended == [True]
+
+
 async def test_a_pause_ends_by_itself():
     await pause(0.001, asyncio.Event())
 

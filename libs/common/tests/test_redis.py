@@ -46,6 +46,25 @@ async def test_a_script_of_a_package_runs(settings, tmp_path, monkeypatch):
         assert await double(args=[4]) == 8
 
 
+async def test_a_call_that_is_cancelled_ends_at_whatever_step_of_the_loop(settings):
+    async with connect_redis(settings) as redis:
+        await redis.set("kept", "1")
+        steps = 0
+        while True:
+            call = asyncio.ensure_future(redis.get("kept"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if call.done():
+                break
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            # Not the answer that nobody waited for.
+            assert await redis.echo("next") == "next"
+            steps += 1
+        assert steps > 4  # of which the first ones are those of sending
+
+
 async def test_a_server_that_is_away_is_a_connection_error():
     async with connect_redis(CommonSettings(redis_host="127.0.0.1", redis_port=1)) as redis:
         with pytest.raises(RedisConnectionError) as away:

@@ -10,23 +10,26 @@ from aiokafka.helpers import create_ssl_context
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from common.endings import end_within
 from common.kafka import GROUP_REQUEST_TIMEOUT_MS
 from common.logs import get_logger
 from common.settings import CommonSettings
 
-__all__ = ["KafkaBroker", "new_broker", "subscriber_options"]
+__all__ = ["KafkaBroker", "new_broker", "start_broker", "stop_broker", "subscriber_options"]
 
 log = get_logger("faststream")
 
 GRACEFUL_SECONDS = 5.0
 """How long a stopping broker waits for the batch in hand."""
+_STOP_SECONDS = 8.0
+"""For that batch and for leaving the group."""
 
 
 def new_broker(settings: CommonSettings, *, client: str) -> KafkaBroker:
     """A broker that only consumes: what is produced goes through `common.kafka`, which knows whether to be idempotent.
 
     Its handlers get what their decoder returns, unchecked: decoders validate record by record, so that one bad record
-    spoils no batch. `start()` raises `KafkaError` when Kafka is away; then `stop()` this one and make another.
+    spoils no batch.
     """
     return KafkaBroker(
         settings.kafka_bootstrap_servers.split(","),
@@ -38,6 +41,21 @@ def new_broker(settings: CommonSettings, *, client: str) -> KafkaBroker:
         security=_security(settings),
         logger=_ErrorLog(),
     )
+
+
+async def start_broker(broker: KafkaBroker) -> KafkaBroker:
+    """The broker, once its subscribers are members of their groups. Raises `KafkaError` when Kafka is away; make another one then."""
+    try:
+        await broker.start()
+    except BaseException:
+        await stop_broker(broker)
+        raise
+    return broker
+
+
+async def stop_broker(broker: KafkaBroker) -> None:
+    """Returns within seconds: aiokafka waits without end for its coordination task, which may wait for Kafka."""
+    await end_within(_STOP_SECONDS, "consuming", broker.stop())
 
 
 def subscriber_options(settings: CommonSettings) -> dict[str, Any]:

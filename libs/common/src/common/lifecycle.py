@@ -105,13 +105,13 @@ async def wait_for(
 ) -> T:
     """The result of `attempt`, tried again until it succeeds; what is waited for is said once, and once more when it is there.
 
-    Raises `Stopping` when `stop` is set meanwhile.
+    Raises `Stopping` as soon as `stop` is set; an attempt that goes on is cancelled.
     """
     backoff = backoff or Backoff()
     waited = False
     while True:
         try:
-            result = await attempt()
+            result = await _unless_stopped(attempt(), stop)
         except errors as error:
             if not waited:
                 log.warning("waiting_for", what=what, **describe(error))
@@ -121,6 +121,19 @@ async def wait_for(
             if waited:
                 log.info("available", what=what)
             return result
+
+
+async def _unless_stopped(attempt: Awaitable[T], stop: asyncio.Event) -> T:
+    trying, stopping = asyncio.ensure_future(attempt), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((trying, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not trying.done():
+            raise Stopping
+        return trying.result()
+    finally:
+        trying.cancel()
+        stopping.cancel()
+        await asyncio.gather(trying, stopping, return_exceptions=True)
 
 
 async def pause(duration: float, stop: asyncio.Event) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from importlib.resources import files
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.commands.core import AsyncScript
@@ -28,13 +31,37 @@ __all__ = [
 CALL_TIMEOUT_SECONDS = 2.0
 
 
+class _Cancellable(AbstractConnection):
+    """redis-py sends with `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes as the sending ends: the caller would
+    go on as if nobody had cancelled it.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        cancellations = task.cancelling()
+        await super().send_packed_command(command, check_health)
+        if task.cancelling() > cancellations:
+            # Nobody will read the answer to what was sent.
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
+
+
+class _Plain(_Cancellable, Connection):
+    """Over TCP."""
+
+
+class _Encrypted(_Cancellable, SSLConnection):
+    """Over TLS."""
+
+
 def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Redis:
     """A client that connects when first used; close it with `aclose()`. Text in, text out; what is not UTF-8 comes as surrogates.
 
     A call fails with `RedisError` after 2 s at the latest for each try; one retry covers a connection that a restart has cut.
     """
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
-    return Redis(
+    redis = Redis(
         host=settings.redis_host,
         port=settings.redis_port,
         password=password,
@@ -47,6 +74,8 @@ def connect_redis(settings: CommonSettings, *, max_connections: int = 16) -> Red
         max_connections=max_connections,
         retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=1),
     )
+    redis.connection_pool.connection_class = _Encrypted if settings.redis_ssl else _Plain
+    return redis
 
 
 def load_script(redis: Redis, package: str, name: str) -> AsyncScript:

@@ -22,8 +22,7 @@ from auth.revocations import RevocationsReader, Revoked
 from auth.settings import AuthSettings
 from auth.validation import Lifetimes, Validator
 from common.clock import Clock, SystemClock
-from common.endings import end_within
-from common.faststream import KafkaBroker, new_broker
+from common.faststream import KafkaBroker, new_broker, start_broker, stop_broker
 from common.health import Readiness, listen, serve_health
 from common.identifiers import KeyHash
 from common.kafka import Kafka, KafkaError
@@ -36,8 +35,6 @@ from common.watch import watch
 log = get_logger("auth")
 
 CLIENT = "auth"
-_STOP_SECONDS = 10.0
-"""For the batch in hand and for leaving the group."""
 _KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
 
 
@@ -109,18 +106,12 @@ class App:
             yield
         finally:
             self.readiness.missing("requests", "draining")
-            # aiokafka waits without end for its coordination task, which may wait for the broker.
-            await end_within(_STOP_SECONDS, "requests", broker.stop())
+            await stop_broker(broker)
 
     async def _start_broker(self, requests: Requests) -> KafkaBroker:
         broker = new_broker(self.settings, client=CLIENT)
         subscribe(broker, requests, self.settings)
-        try:
-            await broker.start()
-        except BaseException:
-            await broker.stop()
-            raise
-        return broker
+        return await start_broker(broker)
 
     def _requests(self, replies: KafkaReplies) -> Requests:
         settings = self.settings

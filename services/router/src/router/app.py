@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from common.channels import SYSTEM
 from common.clock import SystemClock
-from common.endings import end_within
-from common.faststream import KafkaBroker, new_broker
+from common.faststream import KafkaBroker, new_broker, start_broker, stop_broker
 from common.health import Readiness, listen, serve_health
 from common.kafka import Kafka, KafkaError
 from common.lifecycle import Stopping, until_stopped, wait_for
@@ -39,7 +38,6 @@ from router.sweep import Sweep
 log = get_logger("router")
 
 CLIENT = "router"
-_REGISTRY_SECONDS = 8.0
 _KAFKA_AWAY = (KafkaError, OSError, TimeoutError)
 
 
@@ -94,7 +92,7 @@ class App:
             group.create_task(wait_for("kafka", self.partitions.start, errors=_KAFKA_AWAY, stop=stop))
             if self.settings.router_registry:
                 broker = await wait_for("kafka", self._start_registry, errors=_KAFKA_AWAY, stop=stop)
-                stack.push_async_callback(_stop, broker)
+                stack.push_async_callback(stop_broker, broker)
 
     async def _work(self, stop: asyncio.Event) -> None:
         """The interest log is read until the last partition is given up, the rest until then as well."""
@@ -134,21 +132,12 @@ class App:
     async def _start_registry(self) -> KafkaBroker:
         broker = new_broker(self.settings, client=CLIENT)
         subscribe(broker, self.registry, self.settings)
-        try:
-            await broker.start()
-        except BaseException:
-            await broker.stop()
-            raise
-        return broker
+        return await start_broker(broker)
 
     def _channels(self, made: frozenset[str]) -> list[str]:
         topics = self.settings.topics()
         names = [name for name in topics.sources() if name in made]
         return [channel.value if (channel := topics.channel_of(name)) is not None else SYSTEM for name in names]
-
-
-async def _stop(registry: KafkaBroker) -> None:
-    await end_within(_REGISTRY_SECONDS, "registry", registry.stop())
 
 
 def build(settings: RouterSettings) -> App:
