@@ -30,6 +30,7 @@ from common.lifecycle import collect_garbage_seldom
 from common.rooms import room_of
 from common.settings import load_settings
 from gateway.app import App, build
+from gateway.fan_out import FanOut
 from gateway.file_limit import raise_file_limit
 from gateway.records import Headers
 from gateway.server import GatewayServer
@@ -93,9 +94,13 @@ class Around:
 
 
 class Feed:
-    """In the place of the consumer of deliveries: each `getmany` is one tick, as long as a run lasts."""
+    """In the place of the consumer of deliveries: each `getmany` is one tick, as long as a run lasts, once the one before is written.
 
-    def __init__(self) -> None:
+    The gateway reads ahead while it writes, and would join what it has read.
+    """
+
+    def __init__(self, fan_out: FanOut) -> None:
+        self._fan_out = fan_out
         self._runs: asyncio.Queue[tuple[float, int, int, int]] = asyncio.Queue(1)
         self._answers: asyncio.Queue[dict[str, float]] = asyncio.Queue(1)
         self._until = 0.0
@@ -107,8 +112,10 @@ class Feed:
         return await self._answers.get()
 
     async def getmany(self, timeout_ms: int) -> dict[int, list[Record]]:  # noqa: ARG002 - as the consumer has it
-        if self._running and time.perf_counter() < self._until:
+        await asyncio.sleep(0)
+        while self._fan_out.waits:  # noqa: ASYNC110 - it tells nobody when all is written
             await asyncio.sleep(0)
+        if self._running and time.perf_counter() < self._until:
             return self._tick()
         if self._running:
             self._running = False
@@ -162,7 +169,7 @@ async def serve() -> None:
     for tenant in app.tenancy.tenants:
         tenant.leased(SLOT, EPOCH)
     listener = listen("127.0.0.1", 0, variable="GATEWAY_PORT", backlog=4096)
-    feed = Feed()
+    feed = Feed(app.tenancy.hub.fan_out)
     server = GatewayServer(app.http, app.connections)
     lease = Lease(SLOT, EPOCH)
     async with asyncio.TaskGroup() as group:

@@ -1,6 +1,7 @@
 """The slot's partition of `deliveries`: read from its end on, older epochs are dropped, a newer one ends the tenancy."""
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,6 +9,7 @@ from common.clock import SystemClock
 from common.deliveries import VERSION, Delivery, Segment, encode_delivery
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import Kafka
+from gateway import deliveries
 from gateway.deliveries import DeliveriesReader
 from gateway.positions import Positions
 from gateway.settings import GatewaySettings
@@ -18,6 +20,29 @@ from tests.support.waiting import eventually
 
 BTC = tokens("btc")
 LEASE = Lease(Slot(1), FencingEpoch(5))
+
+
+def delivery(*offsets: int, epoch: int = 5) -> bytes:
+    segment = Segment("prices", 0, 1, STREAM, [routed(offset, BTC) for offset in offsets])
+    return encode_delivery(Delivery(VERSION, epoch, 0, [segment]))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    value: bytes
+
+
+class Fetched:
+    """A consumer that has these records, all at once, and nothing after them."""
+
+    def __init__(self, *values: bytes) -> None:
+        self._records = [Record(value) for value in values]
+
+    async def getmany(self, timeout_ms: int) -> dict[int, list[Record]]:
+        if not self._records:
+            await asyncio.Event().wait()
+        records, self._records = self._records, []
+        return {0: records}
 
 
 class World:
@@ -38,8 +63,7 @@ class World:
         self.producer = await self.kafka.start_producer()
 
     async def send(self, *offsets: int, epoch: int = 5, slot: int = 1, value: bytes | None = None) -> None:
-        segment = Segment("prices", 0, 1, STREAM, [routed(offset, BTC) for offset in offsets])
-        value = value or encode_delivery(Delivery(VERSION, epoch, 0, [segment]))
+        value = value or delivery(*offsets, epoch=epoch)
         await self.producer.send_and_wait(self.topics.deliveries, value, partition=slot)
 
 
@@ -81,6 +105,22 @@ async def test_a_delivery_under_a_newer_epoch_ends_the_reading(world):
         await reading
     assert world.member.got == ["0"]
     await consumer.stop()
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "writes"),
+    [(2, 1, [2, 2, 1]), (1, len(delivery(0)) * 3, [3, 2]), (2, 10**6, [5]), (10**6, 1, [5])],
+    ids=["both, frames last", "both, bytes last", "many frames alone", "many bytes alone"],
+)
+async def test_what_came_at_once_is_one_write_up_to_so_many_frames_of_so_many_bytes(
+    world, monkeypatch, frames, size, writes
+):
+    monkeypatch.setattr(deliveries, "_FLUSH_FRAMES", frames)
+    monkeypatch.setattr(deliveries, "_FLUSH_BYTES", size)
+    reading = asyncio.create_task(world.reader.run(Fetched(*map(delivery, range(5))), LEASE))
+    await got(world, *"01234")
+    reading.cancel()
+    assert [len(each) for each in world.member.writes] == writes
 
 
 async def test_deliveries_that_are_not_there_any_more_end_the_reading(world, servers):

@@ -121,6 +121,11 @@ class FanOut:
             for members, frames in self._take_busy():
                 self._append(members, frames)
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to be written."""
+        return bool(self._busy or self._begun or self._touched)
+
     def flush(self, most: int = _ALL) -> bool:
         """Write what waits, to each connection in one go, but to no more than `most` connections; whether others are left.
 
