@@ -22,8 +22,8 @@ from gateway.slot import Lease
 log = get_logger("deliveries")
 
 _FLUSH_FRAMES, _FLUSH_BYTES = 20_000, 64 * 1024
-"""With so many frames, of records of so many bytes, what was taken is written before more is. Not by frames alone: one update makes
-10,000 in a large room, and what a member gets at once is never more than the records' bytes, as much as a transport holds.
+"""Once what was taken is so many frames and its records so many bytes, it is written before more is taken. Not by frames alone: one
+update makes 10,000 in a large room. By bytes as they bound what a member gets in one write: what a transport holds, and a record more.
 """
 _WRITES_A_TURN = 250
 """Connections that are written to before others have their turn: 2 ms of small writes, 10 ms of a replay's."""
