@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from tests.support.client import Client
 from tests.support.connect import Connect
 from tests.support.records import Records
 from tests.support.samples import unique, update
-from tests.support.system import System
+from tests.support.system import Service, System
 from tests.support.waiting import eventually
 
 WITHIN = 30.0
@@ -39,8 +40,8 @@ class World:
     connect: Connect
     records: Records
 
-    async def held(self) -> Held:
-        client, token = await self.connect(), unique("token")
+    async def held(self, gateway: Service | None = None) -> Held:
+        client, token = await self.connect(gateway=gateway), unique("token")
         answer = await client.subscribe("prices", {"tokenIds": [token]})
         held = Held(client, token, answer["room"])
         await self.until_recorded(held)
@@ -92,6 +93,25 @@ async def test_records_come_back_after_redis_was_emptied_and_go_with_their_conne
     gone, *_others = all_held
     await gone.client.close()
     await world.records.until_gone(gone.id)
+
+
+async def test_stalled_gateway_whose_slot_was_taken_serves_again_when_redis_was_emptied_meanwhile(world: World):
+    gateway = await world.system.start_meanwhile("gateway", slot_lease="5s")
+    held, redis = await world.held(gateway), world.records.redis
+    slot = Slot(int((await world.records.connection(held.id))["slot"]))
+
+    async def taken() -> bool:
+        return bool(await redis.hget(redis_keys.slot(slot), "gateway") == "")
+
+    gateway.freeze()
+    try:
+        await eventually(taken, "its slot is free", limit=WITHIN)
+        await redis.flushdb()
+    finally:
+        gateway.thaw()
+    assert await held.client.closed(within=15) == 4004
+    await asyncio.to_thread(gateway.wait_ready)
+    await world.is_delivered(await world.held(gateway))
 
 
 async def test_single_records_that_were_lost_or_left_over_are_mended(world: World):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -24,7 +26,7 @@ from gateway.protocol.replies import Timing
 from gateway.protocol.session import Profile
 from gateway.records import Records
 from gateway.reports import Reports
-from gateway.slot import Lease
+from gateway.slot import Lease, Slots
 from tests.simulation.broker import Broker, Consumer, Kafka, Producer
 from tests.simulation.loops import Loop
 
@@ -43,9 +45,9 @@ class Doorman(Authentication):
 
 
 class Gateway:
-    """`serving`: whether it is in its slot; it is not any more once it saw that somebody else is."""
+    """`serving`: whether it is in its slot; it is not any more once it saw that somebody else is. `slots` renews its lease."""
 
-    def __init__(self, broker: Broker, topics: Topics, lease: Lease) -> None:
+    def __init__(self, broker: Broker, topics: Topics, slots: Slots, lease: Lease, name: GatewayId) -> None:
         clock: ManualClock = broker.clock
         self.lease, self.clock = lease, clock
         self.loop = Loop(clock)
@@ -53,7 +55,7 @@ class Gateway:
         self.stalled = False
         self.serving = False
         self.ended = False
-        self.name = name = GatewayId(f"gateway-{lease.epoch}")
+        self.name = name
         self._counts = {topic.removeprefix("updates."): count for topic, count in broker.partitions.items()}
         self.recovered: set[tuple[str, int]] = set()
         """Partitions of which a room was asked for again: then a connection may have once more what another room of it has had."""
@@ -78,6 +80,7 @@ class Gateway:
         )
         self.hub = Hub(self.activation, self.catching_up, positions, clock=clock.monotonic)
         self.connections = self._connections(topics)
+        self._slots = slots
         self._deliveries = DeliveriesReader(cast(Any, self.kafka), topics, self.hub, clock)
         self.loop.own(self._run())
 
@@ -104,15 +107,21 @@ class Gateway:
     async def _run(self) -> None:
         producer = await self.kafka.start_producer()
         sending = self.loop.create_task(self._records.run(producer))
+        # What is on record of it nobody needs here, so it is not told again when it was lost.
+        holding = self.loop.create_task(self._slots.hold(self.lease, emptied=lambda: None))
         consumer = await self._deliveries.open(self.lease)
         cast(Any, consumer).slow = True
         self._interest.leased(*self._slot)
         self.connections.leased(*self._slot)
         self.serving = True
+        reading = self.loop.create_task(self._deliveries.run(consumer, self.lease))
         try:
-            await self._deliveries.run(consumer, self.lease)
+            done, _ = await asyncio.wait((holding, reading), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            sending.cancel()
+            for task in (sending, holding, reading):
+                task.cancel()
         self._lose()
 
     def _lose(self) -> None:
@@ -148,8 +157,8 @@ class Gateway:
         return self.kafka.consumers[0] if self.kafka.consumers else None
 
     @property
-    def producer(self) -> Producer | None:
-        return self.kafka.producers[0] if self.kafka.producers else None
+    def producers(self) -> Sequence[Producer]:
+        return self.kafka.producers
 
     def kill(self) -> None:
         self.kafka.cut = self.ended = True

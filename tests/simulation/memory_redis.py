@@ -1,4 +1,4 @@
-"""A Redis in memory, as far as routers use it for generations, checkpoints and interest; the scripts said once more in Python.
+"""A Redis in memory, as far as it is used for generations, checkpoints, interest and leases; the scripts said once more in Python.
 
 A call takes turns of the caller's loop, on its way there and back: anything may happen before it, and before its answer is heard.
 """
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Self
 
+from common.clock import ManualClock
+from common.identifiers import FencingEpoch
 from common.redis import RedisConnectionError, WatchError
 
 Script = Callable[[Sequence[str], Sequence[Any]], Any]
@@ -21,27 +23,36 @@ _SCANNED = 2
 class MemoryRedis:
     """`away`: every call fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._epochs = 0
         self.numbers: dict[str, int] = {}
         self.hashes: dict[str, dict[str, str]] = {}
         self.changes: Counter[str] = Counter()
         """How often each hash was changed otherwise than by a script, for those who watch it."""
         self.away = False
-        scripts = {
+        routers: dict[str, Script] = {
             "next_generation": self._next_generation,
             "checkpoint_claimed": self._claimed,
             "checkpoint_written": self._written,
             "room_changed": self._room_changed,
             "rooms_voided": self._rooms_voided,
+            "slots_expired": self._slots_expired,
+            "slot_reaped": self._slot_reaped,
+            "slot_emptied": self._slot_emptied,
         }
-        folder = files("router").joinpath("lua")
-        self._scripts = {folder.joinpath(f"{name}.lua").read_text(): script for name, script in scripts.items()}
+        gateways: dict[str, Script] = {"renew_slot": self._renew_slot}
+        self._scripts = {
+            files(package).joinpath("lua", f"{name}.lua").read_text(): script
+            for package, scripts in (("router", routers), ("gateway", gateways))
+            for name, script in scripts.items()
+        }
 
     def register_script(self, text: str) -> Any:
         """One that is not said in Python fails when it is called."""
         script = self._scripts.get(text)
 
-        async def call(*, keys: Sequence[str], args: Sequence[Any], client: Pipeline | None = None) -> Any:
+        async def call(*, keys: Sequence[str], args: Sequence[Any] = (), client: Pipeline | None = None) -> Any:
             assert script is not None
             if client is None:
                 return await self.answer(lambda: script(keys, args))
@@ -66,6 +77,12 @@ class MemoryRedis:
         self.changes.update(self.hashes.keys())
         self.numbers.clear()
         self.hashes.clear()
+
+    def lease(self, key: str, gateway: str, seconds: float) -> FencingEpoch:
+        """The slot is the gateway's from now on, whoever had it. Epochs rise also when all is emptied, as the time does."""
+        self._epochs += 1
+        self.put(key, {"gateway": gateway, "epoch": str(self._epochs), "expiresAt": str(self._after(seconds * 1000))})
+        return FencingEpoch(self._epochs)
 
     async def hscan(self, key: str, cursor: int, *, count: int) -> tuple[int, dict[str, str]]:
         """Two fields at a time, however many are asked for."""
@@ -139,6 +156,44 @@ class MemoryRedis:
         rooms = self.hashes.get(keys[0], {})
         for room in [room for room, record in rooms.items() if json.loads(record)["epoch"] < args[0]]:
             del rooms[room]
+
+    # Leases -----------------------------------------------------------------------------------------------------------
+
+    def _renew_slot(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        gateway, epoch, held_ms = args
+        known = int(self.read(keys[0], "epoch")[0] or 0)
+        if known > epoch:
+            return 0
+        self.put(keys[0], {"gateway": gateway, "epoch": str(epoch), "expiresAt": str(self._after(held_ms))})
+        return 1 if known == epoch else 2
+
+    def _slots_expired(self, keys: Sequence[str], _args: Sequence[Any]) -> list[Any]:
+        expired: list[Any] = []
+        for at in range(0, len(keys), 3):
+            gateway, epoch, _ = self.read(keys[at], "gateway", "epoch", "expiresAt")
+            if self._is_over(keys[at]) and (gateway or any(self.hashes.get(key) for key in keys[at + 1 : at + 3])):
+                expired += [at // 3, epoch or "0"]
+        return expired
+
+    def _slot_reaped(self, keys: Sequence[str], args: Sequence[Any]) -> FencingEpoch | None:
+        name, seen, hold_ms = args
+        if (self.read(keys[0], "epoch")[0] or "0") != str(seen) or not self._is_over(keys[0]):
+            return None
+        return self.lease(keys[0], name, hold_ms / 1000)
+
+    def _slot_emptied(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        if self.read(keys[0], "epoch")[0] != str(args[0]):
+            return 0
+        for key in keys[1:]:
+            self.hashes.pop(key, None)
+        self.put(keys[0], {"gateway": "", "expiresAt": "0"})
+        return 1
+
+    def _is_over(self, key: str) -> bool:
+        return int(self.read(key, "expiresAt")[0] or 0) <= self._after(0)
+
+    def _after(self, milliseconds: float) -> int:
+        return self._clock.now_ms() + round(milliseconds)
 
 
 class Pipeline:

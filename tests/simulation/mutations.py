@@ -15,7 +15,8 @@ from gateway.positions import Positions
 from router import bootstrap
 from router.commits import Commits
 from router.passes import Passes
-from tests.simulation.scenes import answered_by_a_former_owner, emptied_in_between
+from router.reaper import Reaper
+from tests.simulation.scenes import answered_by_a_former_owner, emptied_in_between, reaped_and_emptied
 from tests.simulation.world import World
 
 Method = Callable[..., Any]
@@ -78,6 +79,12 @@ def _do_nothing(_original: Method) -> Method:
     return lambda *_args, **_options: None
 
 
+def _tell_nobody(_fence: Method) -> Method:
+    async def nothing(*_args: Any) -> None: ...
+
+    return nothing
+
+
 def _take_any_request(activated: Method) -> Method:
     def whatever(self: Any, room_id: Any, partition: int, request: int) -> None:
         state = self._rooms.get(room_id)
@@ -124,5 +131,6 @@ MUTATIONS = {
     "a Redis taken that was emptied meanwhile": Mutation(
         bootstrap, "_has_seen", _take_whatever_is_there, scene=emptied_in_between
     ),
+    "a gateway not told that its slot was taken": Mutation(Reaper, "_fence", _tell_nobody, scene=reaped_and_emptied),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 from common.clock import ManualClock
+from common.producer import RenewedProducer
 from router.bootstrap import bootstrap
 from router.checkpoints import Checkpoints
 from router.generations import Generations
 from router.interest import InterestFold
 from router.interest_log import InterestLog
 from router.partitions import Partitions
+from router.reaper import ExpiredLeases, Reaper
 from router.records import Records
 from router.settings import RouterSettings
 from tests.simulation.broker import Broker, Consumer, Kafka, Producer
@@ -39,6 +42,17 @@ class Router:
             checkpoints=Checkpoints(store),
             clock=clock,
         )
+        self._interval = settings.router_reaper_interval.total_seconds()
+        grace = settings.router_reaper_grace.total_seconds()
+        self._reaper = Reaper(
+            store,
+            self._records,
+            RenewedProducer(kafka),
+            settings.topics(),
+            name="router",
+            leases=ExpiredLeases(grace, settings.slot_lease.total_seconds() + grace),
+            clock=clock,
+        )
         self.loop.own(self._run())
 
     async def _run(self) -> None:
@@ -50,6 +64,7 @@ class Router:
         await self.partitions.start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.interest.run(self.partitions.answer))
+            group.create_task(self._reaper.run(self._interval))
             await self.partitions.run(asyncio.Event())
 
     @property
@@ -58,8 +73,8 @@ class Router:
         return next((each for each in self.kafka.consumers if each.grouped), None)
 
     @property
-    def producer(self) -> Producer | None:
-        return self.kafka.producers[-1] if self.kafka.producers else None
+    def producers(self) -> Sequence[Producer]:
+        return self.kafka.producers
 
     def kill(self) -> None:
         self.kafka.cut = True

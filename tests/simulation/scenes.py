@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from common import redis_keys
 from tests.simulation.clients import Client
 from tests.simulation.routers import Router
 from tests.simulation.truth import WISHES
 from tests.simulation.world import World
 
-_EMPTIED, _TURNS = 12, 24
+_EMPTIED, _TURNS, _LONG = 12, 24, 200
 _EVENTS = ("liquidations", 0)
 _WISH = next(each for each in WISHES if each.channel == "liquidations" and not each.filters)
 
@@ -43,7 +44,7 @@ def answered_by_a_former_owner(world: World) -> None:
         member.show()
     for _ in range(6):
         _think(world, successor)
-        world.send_all(successor.producer)
+        world.send_all(successor)
     world.serve(gateway)
 
 
@@ -73,3 +74,19 @@ def emptied_in_between(world: World) -> None:
             world.turn(world.routers[-1], 1)
         world.step("produce")
         world.settle(lambda: False, 4)
+
+
+def reaped_and_emptied(world: World) -> None:
+    """A gateway stands still for longer than its lease; what is known of that in Redis is lost before it goes on."""
+    gateway = world.gateways[0]
+    client = Client(len(world.clients), "nobody", world.truth, world.epochs, by_id=False)
+    world.clients.append(client)
+    client.connect(gateway, world.committed)
+    client.subscribe(_WISH, world.committed, snapshot=False)
+    world.settle(client.is_level, _LONG)
+    gateway.stalled = True
+    world.settle(lambda: world.redis.read(redis_keys.slot(gateway.lease.slot), "gateway") == [""], _LONG)
+    world.step("produce")
+    world.redis.empty()
+    gateway.stalled = False
+    world.settle(lambda: False, _TURNS)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any, cast
 
 from common import redis_keys
 from common.channels import Channel
 from common.clock import ManualClock
 from common.events import StreamCreated
-from common.identifiers import FencingEpoch, Slot
+from common.identifiers import GatewayId, Slot
 from common.kafka import TopicPartition
 from common.topics import stream_key
-from gateway.slot import Lease
+from gateway.slot import Lease, Slots
 from router.interest_log import STREAMS
 from router.settings import RouterSettings
-from tests.simulation.broker import Broker, Producer
+from tests.simulation.broker import Broker
 from tests.simulation.clients import Client
 from tests.simulation.gateways import Gateway
 from tests.simulation.groups import Group
@@ -31,7 +32,13 @@ from tests.simulation.truth import PARTITIONS, Failure, Truth
 
 ROUTERS, SLOTS = 2, 2
 _SETTINGS = RouterSettings(
-    slots=SLOTS, router_recent_updates=6, router_checkpoint_interval="2s", router_max_poll_records=5
+    slots=SLOTS,
+    slot_lease="3s",
+    router_reaper_grace="1s",
+    router_reaper_interval="500ms",
+    router_recent_updates=6,
+    router_checkpoint_interval="2s",
+    router_max_poll_records=5,
 )
 _TOPICS = _SETTINGS.topics()
 Process = Router | Gateway | Registry
@@ -51,7 +58,7 @@ class Stage:
             for number in range(count)
         }
         self.broker = Broker(self.clock, {**topics, _TOPICS.rooms_interest: 2, _TOPICS.deliveries: SLOTS})
-        self.redis = MemoryRedis()
+        self.redis = MemoryRedis(self.clock)
         self.epochs = {name: f"k{number}" for number, name in enumerate(STREAMS)}
         for name, epoch in self.epochs.items():
             record = StreamCreated(channel=name, epoch=epoch)
@@ -59,12 +66,12 @@ class Stage:
         self.group = Group(list(self.sources.values()), chance, self.loop_of)
         self.routers: list[Router] = []
         self.start_registry({})
+        self._started = 0
         self.zombies: list[Gateway] = []
-        """Gateways that were stalled when another got their slot, and do not know it yet."""
+        """Gateways whose slot another has, whether they know it yet or not."""
         self.clients: list[Client] = []
         for _ in range(ROUTERS):
             self.start_router()
-        self.leases = 0
         self.gateways = [self.start_gateway(slot) for slot in range(SLOTS)]
 
     def settle(self, done: Callable[[], bool], rounds: int) -> None:
@@ -73,13 +80,13 @@ class Stage:
             if done():
                 return
             self.clock.advance(0.1)
-            self.renew_leases()
+            self.take_slots_again()
             self.rejoin()
             self.record(None, 8)
             for router in self.routers:
                 self.work_through(router)
             for gateway in [*self.gateways, *self.zombies]:
-                if not gateway.ended:
+                if not gateway.ended and not gateway.stalled:
                     self.serve(gateway)
             for client in self.clients:
                 self.come_back(client)
@@ -89,15 +96,15 @@ class Stage:
         for consumer in router.kafka.consumers:
             consumer.show()
         self.turn(router, 3)
-        self.send_all(router.producer)
+        self.send_all(router)
         self.turn(router, 2)
 
-    def renew_leases(self) -> None:
-        """As `gateway.slot` does."""
-        for gateway in self.gateways:
-            if gateway.serving and not gateway.stalled and not self.redis.away:
-                lease = {"epoch": str(gateway.lease.epoch), "gateway": gateway.name}
-                self.redis.put(redis_keys.slot(gateway.lease.slot), lease)
+    def take_slots_again(self) -> None:
+        """Who was told that its slot is lost takes one anew."""
+        for slot, gateway in enumerate(self.gateways):
+            if gateway.ended:
+                self.zombies.append(gateway)
+                self.gateways[slot] = self.start_gateway(slot)
 
     def record(self, most: int | None, turns: int) -> None:
         """The registry hears so many records more, or all, and goes on."""
@@ -113,7 +120,7 @@ class Stage:
         if gateway.serving:
             gateway.tick()
         self.turn(gateway, 1)
-        self.send_all(gateway.producer)
+        self.send_all(gateway)
         self.turn(gateway, 2)
         self.listen()
 
@@ -136,8 +143,8 @@ class Stage:
             raise Failure(f"a process ended: {process.loop.failures}") from process.loop.failures[0]
 
     @staticmethod
-    def send_all(producer: Producer | None) -> None:
-        if producer is not None:
+    def send_all(process: Router | Gateway) -> None:
+        for producer in [*process.producers]:
             producer.write(1000)
             producer.acknowledge()
 
@@ -171,8 +178,13 @@ class Stage:
         self.registry = Registry(self.broker, self.redis, _SETTINGS, committed)
 
     def start_gateway(self, slot: int) -> Gateway:
-        self.leases += 1
-        return Gateway(self.broker, _TOPICS, Lease(Slot(slot), FencingEpoch(self.leases)))
+        """It has the slot, whoever had it."""
+        self._started += 1
+        number, name = Slot(slot), GatewayId(f"gateway-{self._started}")
+        seconds = _SETTINGS.slot_lease.total_seconds()
+        lease = Lease(number, self.redis.lease(redis_keys.slot(number), name, seconds))
+        slots = Slots(cast(Any, self.redis), name, slots=SLOTS, lease=seconds)
+        return Gateway(self.broker, _TOPICS, slots, lease, name)
 
     def some_gateway(self) -> Gateway:
         return self.chance.choice(self.gateways)

@@ -9,8 +9,9 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 
-from tests.simulation.broker import Producer
 from tests.simulation.clients import Client, State
+from tests.simulation.gateways import Gateway
+from tests.simulation.routers import Router
 from tests.simulation.stage import SLOTS, Stage
 from tests.simulation.truth import STATE, USERS, WISHES, Failure, invent
 
@@ -97,7 +98,7 @@ class World(Stage):
         router = self.chance.choice(self.routers)
         if router.stalled:
             # What it had handed to its system before still goes out.
-            self._send(router.producer)
+            self._send(router)
             return
         if self.chance.random() < 0.5:
             self.work_through(router)
@@ -112,7 +113,7 @@ class World(Stage):
                     if (member := router.member) is not None:
                         member.show(self.chance.choice((1, 3, None)))
                 case 2:
-                    self._send(router.producer)
+                    self._send(router)
                 case _:
                     pass
             self.turn(router, self.chance.randint(1, 4))
@@ -128,7 +129,7 @@ class World(Stage):
         if self.chance.random() < 0.8 and gateway.consumer is not None:
             gateway.consumer.show(self.chance.choice((1, 2, None)))
         if self.chance.random() < 0.8:
-            self._send(gateway.producer)
+            self._send(gateway)
         self.turn(gateway, self.chance.randint(1, 3))
         self.listen()
 
@@ -137,7 +138,7 @@ class World(Stage):
         for gateway in [*self.gateways, *self.zombies]:
             if not gateway.stalled and gateway.serving:
                 gateway.tick()
-        self.renew_leases()
+        self.take_slots_again()
         self.listen()
 
     def connect(self) -> None:
@@ -211,9 +212,10 @@ class World(Stage):
 
     def fail_producer(self) -> None:
         router = self.chance.choice(self.routers)
-        if router.producer is not None and not router.stalled:
-            router.producer.write(self.chance.randint(0, 2))
-            router.producer.fail()
+        if not router.stalled:
+            for producer in [*router.producers]:
+                producer.write(self.chance.randint(0, 2))
+                producer.fail()
 
     def kill_gateway(self) -> None:
         slot = self.chance.randrange(SLOTS)
@@ -282,8 +284,8 @@ class World(Stage):
             len(each.interest.fold.index) for each in self.routers
         )
 
-    def _send(self, producer: Producer | None) -> None:
-        if producer is not None:
+    def _send(self, process: Router | Gateway) -> None:
+        for producer in [*process.producers]:
             producer.write(self.chance.randint(0, 3))
             if self.chance.random() < self._acknowledges:
                 producer.acknowledge()

@@ -9,6 +9,7 @@ import pytest
 
 from common import redis_keys
 from common.channels import Channel
+from common.deliveries import decode_delivery
 from common.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -289,6 +290,20 @@ async def test_a_dead_gateways_slot_is_emptied(outside: Outside, records: Record
     assert await records.members(the_room.id) == {kept.id}
     interest = await outside.everything_in(outside.topics.rooms_interest)
     assert [record.value for record in interest if record.key == interest_key(slot, the_room.id)][-1] is None
+
+
+async def test_a_gateway_that_lives_hears_in_its_slot_that_it_was_taken(outside: Outside, records: Records):
+    slot, epoch = Slot(5), time.time_ns() // 1_000_000
+    late = await outside.gateway(5, epoch=epoch)
+    await records.redis.hset(redis_keys.slot(slot), "expiresAt", epoch)
+
+    async def free() -> bool:
+        return await holder(records, slot) == ""
+
+    await eventually(free, "the slot is free")
+    told = await outside.everything_in(outside.topics.deliveries)
+    epochs = [decode_delivery(record.value).slot_epoch for record in told if record.partition == slot]
+    assert epochs[-1] == int(await records.redis.hget(redis_keys.slot(slot), "epoch")) > late.epoch
 
 
 async def test_a_lease_that_is_renewed_in_time_is_left_alone(records: Records, outside: Outside):

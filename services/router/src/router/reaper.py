@@ -12,6 +12,7 @@ from typing import Any
 
 from common import metrics, redis_keys
 from common.clock import Clock
+from common.deliveries import encode_segments
 from common.events import SlotTaken
 from common.identifiers import FencingEpoch, Slot
 from common.kafka import KafkaError
@@ -68,7 +69,7 @@ class Reaper:
     ) -> None:
         self._records = records
         self._publisher = publisher
-        self._topic = topics.rooms_interest
+        self._deliveries, self._interest = topics.deliveries, topics.rooms_interest
         self._slots = [Slot(number) for number in range(topics.slots)]
         self._name = REAPER_PREFIX + name
         self._clock = clock
@@ -108,11 +109,13 @@ class Reaper:
 
     async def _empty(self, slot: Slot, epoch: FencingEpoch) -> None:
         """In an order in which each step may be the last: what tells others comes before what is forgotten."""
-        await (await self._publisher.send(self._topic, SlotTaken(slot=slot, epoch=epoch).encode(), slot_key(slot)))
+        await self._fence(slot, epoch)
+        await (await self._publisher.send(self._interest, SlotTaken(slot=slot, epoch=epoch).encode(), slot_key(slot)))
         rooms = await self._records.rooms_of(slot)
         headers = [(EPOCH_HEADER, str(epoch).encode())]
         sent = [
-            await self._publisher.send(self._topic, None, interest_key(slot, room), headers=headers) for room in rooms
+            await self._publisher.send(self._interest, None, interest_key(slot, room), headers=headers)
+            for room in rooms
         ]
         await asyncio.gather(*sent)
         connections = await self._records.connections_of(slot)
@@ -121,6 +124,15 @@ class Reaper:
         metrics.router_reaped_slots_total.inc()
         metrics.router_reaped_connections_total.inc(removed)
         log.warning("slot_reaped", slot=slot, epoch=epoch, connections=removed, rooms=len(rooms))
+
+    async def _fence(self, slot: Slot, epoch: FencingEpoch) -> None:
+        """Tell the gateway that had the slot, should it live, by a delivery of nothing under the new epoch.
+
+        Before routers hear of the epoch: Redis may be emptied before that gateway looks, and has told it nothing then, while they pass over
+        whatever it says.
+        """
+        nothing = encode_segments(epoch, self._clock.now_ms(), [])
+        await (await self._publisher.send(self._deliveries, nothing, partition=slot))
 
 
 def _keys(slot: Slot) -> list[str]:
