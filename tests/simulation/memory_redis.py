@@ -6,9 +6,9 @@ A call takes turns of the caller's loop, on its way there and back: anything may
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import files
 from typing import Any, Self
 
@@ -31,12 +31,13 @@ class MemoryRedis:
         self.changes: Counter[str] = Counter()
         """How often each hash was changed otherwise than by a script, for those who watch it."""
         self.away = False
+        self.save()
         routers: dict[str, Script] = {
             "next_generation": self._next_generation,
             "checkpoint_claimed": self._claimed,
             "checkpoint_written": self._written,
             "room_changed": self._room_changed,
-            "rooms_voided": self._rooms_voided,
+            "slot_taken": self._slot_taken,
             "slots_expired": self._slots_expired,
             "slot_reaped": self._slot_reaped,
             "slot_emptied": self._slot_emptied,
@@ -73,10 +74,20 @@ class MemoryRedis:
         await asyncio.sleep(0)
         return answer
 
+    def save(self) -> None:
+        """What it comes back with when it is restarted."""
+        self._saved = deepcopy((self.numbers, self.hashes))
+
+    def restart(self) -> None:
+        """What was written since it was saved is lost."""
+        self._begin_with(*deepcopy(self._saved))
+
     def empty(self) -> None:
-        self.changes.update(self.hashes.keys())
-        self.numbers.clear()
-        self.hashes.clear()
+        self._begin_with({}, {})
+
+    def _begin_with(self, numbers: dict[str, int], hashes: dict[str, dict[str, str]]) -> None:
+        self.changes.update(self.hashes.keys() | hashes.keys())
+        self.numbers, self.hashes = numbers, hashes
 
     def lease(self, key: str, gateway: str, seconds: float) -> FencingEpoch:
         """The slot is the gateway's from now on, whoever had it. Epochs rise also when all is emptied, as the time does."""
@@ -144,18 +155,28 @@ class MemoryRedis:
         return 1
 
     def _room_changed(self, keys: Sequence[str], args: Sequence[Any]) -> None:
-        room, epoch, record = args
-        rooms = self.hashes.setdefault(keys[0], {})
-        if epoch != "" and room in rooms and json.loads(rooms[room])["epoch"] > epoch:
+        (holder, rooms), (room, epoch, gateway, record) = keys, args
+        newest, known = self._holder(holder)
+        if epoch != "" and epoch < newest:
             return
-        rooms.pop(room, None)
-        if record:
-            rooms[room] = record.decode()
+        if not record:
+            self.hashes.get(rooms, {}).pop(room, None)
+        elif (epoch, "") != (newest, known):
+            if epoch > newest:
+                self._slot_taken(keys, [epoch, gateway])
+            self.hashes.setdefault(rooms, {})[room] = record.decode()
 
-    def _rooms_voided(self, keys: Sequence[str], args: Sequence[int]) -> None:
-        rooms = self.hashes.get(keys[0], {})
-        for room in [room for room, record in rooms.items() if json.loads(record)["epoch"] < args[0]]:
-            del rooms[room]
+    def _slot_taken(self, keys: Sequence[str], args: Sequence[Any]) -> None:
+        (holder, rooms), (epoch, gateway) = keys, args
+        newest, _ = self._holder(holder)
+        if epoch >= newest:
+            if epoch > newest or not gateway:
+                self.hashes.pop(rooms, None)
+            self.hashes[holder] = {"epoch": str(epoch), "gateway": gateway}
+
+    def _holder(self, key: str) -> tuple[int, str | None]:
+        epoch, gateway = self.read(key, "epoch", "gateway")
+        return int(epoch or 0), gateway
 
     # Leases -----------------------------------------------------------------------------------------------------------
 

@@ -256,10 +256,14 @@ class World(Stage):
         log.start = self.truth.oldest[place] = self.chance.randint(log.start, max(log.start, upto))
 
     def shake_redis(self) -> None:
-        match self.chance.randrange(4):
+        match self.chance.randrange(6):
             case 0:
                 self.redis.empty()
             case 1:
+                self.redis.save()
+            case 2:
+                self.redis.restart()
+            case 3:
                 self.redis.away = True
             case _:
                 self.redis.away = False

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from common import redis_keys
 from common.channels import Channel
 from common.events import Interest, SlotTaken, StreamCreated
 from common.identifiers import FencingEpoch, GatewayId, Slot
 from router.bootstrap import bootstrap
-from router.interest import InterestFold
+from router.interest import Change, InterestFold, Off
 from router.interest_log import STREAMS
 from router.records import RecordedSlot, Records
 from services.router.tests.strategies import interest, room
@@ -49,8 +49,6 @@ async def filled(store: Any, offsets: dict[int, int] = OFFSETS) -> Records:
     streams = [StreamCreated(channel=channel, epoch="abc") for channel in STREAMS]
     taken = [SlotTaken(slot=Slot(number), epoch=EPOCH, gateway=GATEWAY) for number in range(SLOTS)]
     await records.write_interest([*streams, *taken, *map(wants, range(SLOTS))], offsets, seen={})
-    for number in range(SLOTS):
-        await store.hset(redis_keys.slot(Slot(number)), mapping={"epoch": EPOCH, "gateway": GATEWAY})
     return records
 
 
@@ -97,3 +95,42 @@ async def test_a_redis_that_goes_on_meanwhile_is_taken(store: Any):
 
     assert await bootstrap(fold, Interrupted(store, 0, more), slots=SLOTS)
     assert fold.read == OFFSETS
+
+
+def changes(chance: random.Random) -> list[Change]:
+    """What gateways that come and go write, in any order: also those that do not know yet that they have lost their slot."""
+    gateways = [None, *map(GatewayId, ("gw-1", "gw-2"))]
+    rooms = [ROOM, room(Channel.PRICES, {}), room(Channel.TVL, {})]
+    written: list[Change] = []
+    for _ in range(chance.randrange(40)):
+        slot, epoch = Slot(chance.randrange(2)), FencingEpoch(chance.randint(1, 4))
+        the_room = chance.choice(rooms)
+        match chance.randrange(6):
+            case 0:
+                written.append(SlotTaken(slot=slot, epoch=epoch, gateway=chance.choice(gateways)))
+            case 1:
+                written.append(Off(slot, the_room.id, chance.choice((epoch, None))))
+            case _:
+                written.append(interest(the_room, slot=slot, epoch=epoch, request=chance.randint(1, 9)))
+    return written
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_what_redis_has_is_what_comes_of_reading_the_whole_topic(store: Any, seed: int):
+    chance = random.Random(seed)
+    written = changes(chance)
+    read, taken = InterestFold(), InterestFold()
+    for change in written:
+        read.apply(change)
+
+    streams = [StreamCreated(channel=channel, epoch="abc") for channel in STREAMS]
+    half = chance.randint(0, len(written))
+    records = Records(store)
+    await records.write_interest([*streams, *written[:half]], {0: 1}, seen={})
+    await records.write_interest(written[half:], {0: 2}, seen={0: 1})
+    assert await bootstrap(taken, records, slots=2)
+
+    assert taken.holders == read.holders
+    assert [taken.index.rooms_of(Slot(slot)) for slot in range(2)] == [
+        read.index.rooms_of(Slot(slot)) for slot in range(2)
+    ]

@@ -10,8 +10,9 @@
 | `ws:rooms:{channel}` | set | room ids |
 | `ws:slot:{n}` | hash | gateway, epoch, expiresAt (ms, Redis' clock); stays after the lease, so that epochs rise |
 | `ws:slot:{n}:connections` | set | connection ids of the gateway in the slot |
-| `ws:slot:{n}:rooms` | hash | room -> interest record (JSON) |
-| `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:rooms` has not seen |
+| `ws:slot:{n}:holder` | hash | epoch, gateway (empty for none): who has the slot by `rooms.interest` |
+| `ws:slot:{n}:rooms` | hash | room -> interest record (JSON) of that holder |
+| `ws:interest:offsets` | hash | partition of rooms.interest -> next offset that `ws:slot:*:holder` and `:rooms` have not seen |
 | `ws:streams` | hash | channel -> epoch of its stream, as `rooms.interest` has it |
 | `ws:bridge` | string | which router bridges pub/sub; a lease |
 | `ws:sweep` | string | there while no router needs to sweep |
@@ -63,6 +64,10 @@ def slot(number: Slot) -> str:
 
 def slot_connections(number: Slot) -> str:
     return f"ws:slot:{number}:connections"
+
+
+def slot_holder(number: Slot) -> str:
+    return f"ws:slot:{number}:holder"
 
 
 def slot_rooms(number: Slot) -> str:

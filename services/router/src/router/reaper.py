@@ -20,7 +20,7 @@ from common.logs import describe, get_logger
 from common.redis import Redis, RedisError, load_script
 from common.topics import EPOCH_HEADER, Topics, interest_key, slot_key
 from router.outgoing import Publisher
-from router.records import REAPER_PREFIX, Records
+from router.records import Records
 
 log = get_logger("reaper")
 
@@ -71,7 +71,7 @@ class Reaper:
         self._publisher = publisher
         self._deliveries, self._interest = topics.deliveries, topics.rooms_interest
         self._slots = [Slot(number) for number in range(topics.slots)]
-        self._name = REAPER_PREFIX + name
+        self._name = f"reaper:{name}"
         self._clock = clock
         self._leases = leases
         self._expired = load_script(redis, "router", "slots_expired")

@@ -34,9 +34,6 @@ from router.interest import Change, Holder, Off
 BATCH = 200
 """Events or connections that one script is given: 5 ms of Redis' time at most."""
 
-REAPER_PREFIX = "reaper:"
-"""Begins the name by which a router holds a slot that it cleans up."""
-
 Argument: TypeAlias = str | int | bytes
 Event = ConnectionOpened | ConnectionsSeen | ConnectionClosed | Subscribed | Unsubscribed
 
@@ -69,7 +66,7 @@ class Records:
         self._seen = self._script("connections_seen")
         self._removed = self._script("connections_removed")
         self._changed = self._script("room_changed")
-        self._voided = self._script("rooms_voided")
+        self._taken = self._script("slot_taken")
 
     async def write(self, events: Sequence[Event]) -> None:
         """Write events in their order."""
@@ -105,13 +102,13 @@ class Records:
         return dict(found)
 
     async def slot(self, slot: Slot) -> RecordedSlot:
-        """Who has a slot by its lease, and its rooms; with the offsets of the same moment."""
+        """Who has a slot by what was read of `rooms.interest`, and its rooms; with the offsets of the same moment."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(redis_keys.INTEREST_OFFSETS)
-            pipe.hmget(redis_keys.slot(slot), "epoch", "gateway")
+            pipe.hmget(redis_keys.slot_holder(slot), "epoch", "gateway")
             pipe.hgetall(redis_keys.slot_rooms(slot))
             offsets, (epoch, gateway), rooms = await pipe.execute()
-        holder = Holder(FencingEpoch(int(epoch)), _gateway(gateway)) if epoch else None
+        holder = Holder(FencingEpoch(int(epoch)), GatewayId(gateway) if gateway else None) if epoch else None
         return RecordedSlot(_offsets(offsets), holder, [record.encode() for record in rooms.values()])
 
     async def rooms_of(self, slot: Slot) -> dict[RoomId, bytes]:
@@ -142,20 +139,17 @@ class Records:
                     return True
 
     async def _add_interest(self, pipe: Any, change: Change) -> None:
+        if isinstance(change, StreamCreated):
+            pipe.hset(redis_keys.STREAMS, change.channel, change.epoch)
+            return
+        keys = [redis_keys.slot_holder(change.slot), redis_keys.slot_rooms(change.slot)]
         match change:
-            case Interest():
-                await self._add_room(pipe, change.slot, change.room, change.epoch, change.encode())
-            case Off():
-                await self._add_room(pipe, change.slot, change.room, "" if change.epoch is None else change.epoch, b"")
-            case SlotTaken():
-                # Emptied under its own epoch: then that one's rooms are void as well.
-                below = change.epoch + (change.gateway is None)
-                await self._voided(keys=[redis_keys.slot_rooms(change.slot)], args=[below], client=pipe)
-            case StreamCreated():
-                pipe.hset(redis_keys.STREAMS, change.channel, change.epoch)
-
-    async def _add_room(self, pipe: Any, slot: Slot, room: RoomId, epoch: FencingEpoch | str, record: bytes) -> None:
-        await self._changed(keys=[redis_keys.slot_rooms(slot)], args=[room, epoch, record], client=pipe)
+            case Interest(room=room, epoch=epoch, gateway=gateway):
+                await self._changed(keys=keys, args=[room, epoch, gateway, change.encode()], client=pipe)
+            case Off(room=room, epoch=epoch):
+                await self._changed(keys=keys, args=[room, "" if epoch is None else epoch, "", b""], client=pipe)
+            case SlotTaken(epoch=epoch, gateway=gateway):
+                await self._taken(keys=keys, args=[epoch, gateway or ""], client=pipe)
 
     # Connections ----------------------------------------------------------------------------------------------------------
 
@@ -211,10 +205,6 @@ class Records:
 
 def _offsets(found: Mapping[str, str]) -> dict[int, int]:
     return {int(partition): int(offset) for partition, offset in found.items()}
-
-
-def _gateway(name: str | None) -> GatewayId | None:
-    return GatewayId(name) if name and not name.startswith(REAPER_PREFIX) else None
 
 
 def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
