@@ -10,7 +10,9 @@ from typing import Any, cast
 from common.clock import ManualClock
 from common.events import Decision
 from common.identifiers import FencingEpoch, GatewayId, KeyHash, Slot
+from common.lifecycle import wait_for
 from common.limits import Limits
+from common.redis import RedisError
 from common.topics import Topics
 from gateway.activation import Activation
 from gateway.authentication import Answer, Authentication
@@ -107,10 +109,18 @@ class Gateway:
     async def _run(self) -> None:
         producer = await self.kafka.start_producer()
         sending = self.loop.create_task(self._records.run(producer))
-        # What is on record of it nobody needs here, so it is not told again when it was lost.
-        holding = self.loop.create_task(self._slots.hold(self.lease, emptied=lambda: None))
         consumer = await self._deliveries.open(self.lease)
         cast(Any, consumer).slow = True
+        lease = await wait_for(
+            "the slot", lambda: self._slots.confirm(self.lease), errors=(RedisError,), stop=asyncio.Event()
+        )
+        if lease is None:
+            sending.cancel()
+            self.ended = True
+            return
+        self.lease = lease
+        # What is on record of it nobody needs here, so it is not told again when it was lost.
+        holding = self.loop.create_task(self._slots.hold(lease, emptied=lambda: None))
         self._interest.leased(*self._slot)
         self.connections.leased(*self._slot)
         self.serving = True

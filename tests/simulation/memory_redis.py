@@ -42,7 +42,7 @@ class MemoryRedis:
             "slot_reaped": self._slot_reaped,
             "slot_emptied": self._slot_emptied,
         }
-        gateways: dict[str, Script] = {"renew_slot": self._renew_slot}
+        gateways: dict[str, Script] = {"confirm_slot": self._confirm_slot, "renew_slot": self._renew_slot}
         self._scripts = {
             files(package).joinpath("lua", f"{name}.lua").read_text(): script
             for package, scripts in (("router", routers), ("gateway", gateways))
@@ -187,6 +187,12 @@ class MemoryRedis:
             return 0
         self.put(keys[0], {"gateway": gateway, "epoch": str(epoch), "expiresAt": str(self._after(held_ms))})
         return 1 if known == epoch else 2
+
+    def _confirm_slot(self, keys: Sequence[str], args: Sequence[Any]) -> FencingEpoch | None:
+        gateway, claimed, held_ms = args
+        if int(self.read(keys[0], "epoch")[0] or 0) > claimed:
+            return None
+        return self.lease(keys[0], gateway, held_ms / 1000)
 
     def _slots_expired(self, keys: Sequence[str], _args: Sequence[Any]) -> list[Any]:
         expired: list[Any] = []

@@ -168,3 +168,39 @@ async def test_a_lease_is_lost_when_the_slot_is_under_another_epoch(redis):
         await redis.hset(redis_keys.slot(lease.slot), mapping=other)
 
     assert await holding(redis, take) == "lost"
+
+
+async def test_a_slot_that_is_confirmed_is_under_a_newer_epoch(redis):
+    slots = gateway(redis, "gw-1")
+    claimed = await slots.claim()
+    lease = await slots.confirm(claimed)
+    assert lease is not None
+    assert (lease.slot, lease.epoch > claimed.epoch) == (claimed.slot, True)
+    found = await record(redis, lease)
+    assert (found["gateway"], found["epoch"]) == ("gw-1", str(lease.epoch))
+    assert int(found["expiresAt"]) > await now_ms(redis)
+
+
+async def test_a_slot_that_somebody_took_is_not_confirmed(redis):
+    slots = gateway(redis, "gw-1")
+    claimed = await slots.claim()
+    other = {"gateway": "gw-2", "epoch": str(claimed.epoch + 1)}
+    await redis.hset(redis_keys.slot(claimed.slot), mapping=other)
+    assert await slots.confirm(claimed) is None
+    assert (await record(redis, claimed)).items() >= other.items()
+
+
+async def test_a_slot_that_was_taken_and_emptied_is_confirmed_above_whoever_took_it(redis):
+    slots = gateway(redis, "gw-1", slots=1)
+    claimed = await slots.claim()
+    await redis.flushdb()
+    taken = await gateway(redis, "gw-2", slots=1).claim()
+    await redis.flushdb()
+
+    async def later() -> bool:
+        return await now_ms(redis) > taken.epoch
+
+    await eventually(later, "the next millisecond")
+    lease = await slots.confirm(claimed)
+    assert lease is not None
+    assert lease.epoch > taken.epoch

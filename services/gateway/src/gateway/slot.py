@@ -1,4 +1,4 @@
-"""The lease of a slot: claimed, renewed, seen to be lost, given back (docs/operations.md).
+"""The lease of a slot: claimed, confirmed, renewed, seen to be lost, given back (docs/operations.md).
 
 Redis being away is no loss: nobody else can take the slot either, so sockets stay and updates flow.
 """
@@ -48,6 +48,7 @@ class Slots:
         self._held_ms = round(lease * 2 / 3 * 1000)
         self._renew_every = lease / 5
         self._claim = load_script(redis, "gateway", "claim_slot")
+        self._confirm = load_script(redis, "gateway", "confirm_slot")
         self._renew = load_script(redis, "gateway", "renew_slot")
         self._release = load_script(redis, "gateway", "release_slot")
 
@@ -59,6 +60,17 @@ class Slots:
             raise NoFreeSlot(len(self._numbers))
         slot, epoch = cast(list[int], found)
         return Lease(Slot(int(slot)), FencingEpoch(int(epoch)))
+
+    async def confirm(self, claimed: Lease) -> Lease | None:
+        """The slot under another epoch, to be taken once its deliveries are read; `None` when it is somebody else's. Raises `RedisError`.
+
+        Who takes the slot from us says so there, under an epoch above this one; what was said between the claim and the first read nobody
+        here has heard, and Redis may have been emptied since.
+        """
+        epoch = await self._confirm(
+            keys=[redis_keys.slot(claimed.slot)], args=[self._gateway, claimed.epoch, self._held_ms]
+        )
+        return Lease(claimed.slot, FencingEpoch(int(epoch))) if epoch is not None else None
 
     async def hold(self, lease: Lease, *, emptied: Callable[[], None]) -> None:
         """Renew until the slot is seen under a newer epoch; returns then. Cancel to stop. `emptied` is called when Redis had lost it."""

@@ -1,7 +1,7 @@
 """Living in a slot: take one, serve in it, and leave it, by being fenced or by draining.
 
-claim -> serve -- slot seen under a newer epoch --> close sockets (4004) -> claim another
-               \\- stop --> drain -> say what is over -> release
+claim -> read its deliveries -> confirm -> serve -- slot seen under a newer epoch --> close sockets (4004) -> claim another
+                                           \\- stop --> drain -> say what is over -> release
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from common.clock import Clock
@@ -62,35 +63,49 @@ class Tenancy:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve in one slot after the other until `stop` is set and the last one is drained."""
         while not stop.is_set():
-            lease = await wait_for("a slot", self.slots.claim, errors=(RedisError, NoFreeSlot), stop=stop)
-            await self._serve(lease, stop)
-
-    async def _serve(self, lease: Lease, stop: asyncio.Event) -> None:
-        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-            # Held from the start: opening the readers may wait for Kafka longer than a lease lasts.
-            holding = group.create_task(self.slots.hold(lease, emptied=self.restating.emptied))
-            try:
-                deliveries = await self._open(self.deliveries.open, lease, stop)
-                stack.push_async_callback(deliveries.stop)
-                replies = await self._open(self.replies.open, lease, stop)
-                stack.push_async_callback(replies.stop)
-            except Stopping:
-                await self._release(lease)
-            else:
-                reading = group.create_task(self.deliveries.run(deliveries, lease))
-                answered = group.create_task(self.replies.run(replies))
-                self._begin(lease)
-                stopping = group.create_task(_until(stop))
-                await asyncio.wait((holding, reading, stopping), return_when=asyncio.FIRST_COMPLETED)
-                await (self._leave(lease) if stop.is_set() else self._lose(lease))
-                for task in (reading, answered, stopping):
-                    task.cancel()
-            holding.cancel()
+            claimed = await wait_for("a slot", self.slots.claim, errors=(RedisError, NoFreeSlot), stop=stop)
+            async with AsyncExitStack() as stack:
+                try:
+                    deliveries = await self._open(self.deliveries.open, claimed, stack, stop)
+                    replies = await self._open(self.replies.open, claimed, stack, stop)
+                    lease = await wait_for(
+                        "the slot", partial(self.slots.confirm, claimed), errors=(RedisError,), stop=stop
+                    )
+                except Stopping:
+                    await self._release(claimed)
+                    return
+                if lease is not None:
+                    await self._serve(lease, deliveries, replies, stop)
 
     async def _open(
-        self, attempt: Callable[[Lease], Awaitable[AIOKafkaConsumer]], lease: Lease, stop: asyncio.Event
+        self,
+        attempt: Callable[[Lease], Awaitable[AIOKafkaConsumer]],
+        claimed: Lease,
+        stack: AsyncExitStack,
+        stop: asyncio.Event,
     ) -> AIOKafkaConsumer:
-        return await wait_for("kafka", lambda: attempt(lease), errors=(KafkaError, OSError), stop=stop)
+        """A consumer that ends with the stack. The slot is held meanwhile: it may take longer than a lease lasts."""
+        holding = asyncio.create_task(self.slots.hold(claimed, emptied=lambda: None))
+        try:
+            consumer = await wait_for("kafka", lambda: attempt(claimed), errors=(KafkaError, OSError), stop=stop)
+        finally:
+            holding.cancel()
+        stack.push_async_callback(consumer.stop)
+        return consumer
+
+    async def _serve(
+        self, lease: Lease, deliveries: AIOKafkaConsumer, replies: AIOKafkaConsumer, stop: asyncio.Event
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            holding = group.create_task(self.slots.hold(lease, emptied=self.restating.emptied))
+            reading = group.create_task(self.deliveries.run(deliveries, lease))
+            answered = group.create_task(self.replies.run(replies))
+            self._begin(lease)
+            stopping = group.create_task(_until(stop))
+            await asyncio.wait((holding, reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await (self._leave(lease) if stop.is_set() else self._lose(lease))
+            for task in (holding, reading, answered, stopping):
+                task.cancel()
 
     def _begin(self, lease: Lease) -> None:
         for tenant in self.tenants:
