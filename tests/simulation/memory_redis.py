@@ -136,19 +136,19 @@ class MemoryRedis:
         return [held["stream"], held["offset"]] if "stream" in held and "offset" in held else None
 
     def _written(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        generation, begin, stream, upto, removed = args[:5]
+        generation, begin, stream, has, upto, removed = args[:6]
         held = self.hashes.setdefault(keys[0], {})
         known = int(held.get("generation", "0"))
         if known > generation:
             return 0
         if begin == "whole":
             held.clear()
-        elif known < generation:
+        elif known < generation or held.get("offset", "") != str(has):
             return -1
         held.update(generation=str(generation), stream=stream)
-        for field in args[5 : 5 + removed]:
+        for field in args[6 : 6 + removed]:
             held.pop(field, None)
-        pairs = args[5 + removed :]
+        pairs = args[6 + removed :]
         held.update(zip(pairs[::2], pairs[1::2], strict=True))
         if upto != "":
             held["offset"] = str(upto)

@@ -55,7 +55,7 @@ def test_a_table_from_checkpoint_history_and_routing_is_the_fold_of_the_topic(lo
     latest = Latest(start)
 
     route(latest, log[start:early], early)
-    latest.begin(held, whole=False)
+    latest.begin(held, checkpoint=held)
     latest.load(checkpoint(log[:held]))
     latest.read(log[held:start])
     latest.reached(start)
@@ -71,7 +71,7 @@ def test_a_table_from_checkpoint_history_and_routing_is_the_fold_of_the_topic(lo
 @given(LOGS, st.data())
 def test_a_checkpoint_kept_up_by_changes_is_the_table(log, data):
     latest, kept = Latest(0), dict[bytes | None, int]()
-    latest.begin(0, whole=True)
+    latest.begin(0, checkpoint=None)
     latest.complete()
     at = 0
     while at < len(log):
@@ -94,7 +94,7 @@ def test_a_checkpoint_kept_up_by_changes_is_the_table(log, data):
 
 def test_there_is_nothing_to_write_while_it_is_built_nor_when_nothing_moved():
     latest = Latest(0)
-    latest.begin(0, whole=True)
+    latest.begin(0, checkpoint=None)
     assert latest.take_changes() is None
     latest.complete()
     assert latest.take_changes() is not None
@@ -104,7 +104,7 @@ def test_there_is_nothing_to_write_while_it_is_built_nor_when_nothing_moved():
 
 def test_only_the_offset_is_written_where_no_entity_changed():
     latest = Latest(0)
-    latest.begin(0, whole=False)
+    latest.begin(0, checkpoint=0)
     latest.complete()
     latest.route([], [], 7)
     changes = latest.take_changes()

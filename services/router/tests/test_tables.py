@@ -69,7 +69,7 @@ async def built(checkpoints: Checkpoints, topic: Topic) -> list[Entry]:
 
 async def test_a_table_is_loaded_from_its_checkpoint(store: Any):
     checkpoints, topic = Checkpoints(store), Topic()
-    await checkpoints.write(SOURCE, BEFORE, STREAM, Changes(2990, ENTRIES[:2990], (), whole=True))
+    await checkpoints.write(SOURCE, BEFORE, STREAM, Changes(-1, 2990, ENTRIES[:2990], (), whole=True))
 
     assert await built(checkpoints, topic) == ENTRIES
     assert topic.reads == [2990]
@@ -77,7 +77,7 @@ async def test_a_table_is_loaded_from_its_checkpoint(store: Any):
 
 async def test_a_table_whose_checkpoint_is_emptied_meanwhile_is_read_from_the_topic(store: Any):
     topic = Topic()
-    await Checkpoints(store).write(SOURCE, BEFORE, STREAM, Changes(2990, ENTRIES[:2990], (), whole=True))
+    await Checkpoints(store).write(SOURCE, BEFORE, STREAM, Changes(-1, 2990, ENTRIES[:2990], (), whole=True))
 
     assert await built(EmptiedMeanwhile(store), topic) == ENTRIES
     assert topic.reads == [0]

@@ -31,7 +31,7 @@ class Written(IntEnum):
     FENCED = 0
     """A newer owner has it."""
     UNKNOWN = -1
-    """Redis does not have what was claimed: it was emptied."""
+    """Redis does not have what was claimed, or written last: it was emptied, or put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,14 @@ class Checkpoints:
         written = Written.DONE
         for number, part in enumerate(parts):
             begin = "whole" if changes.whole and number == 0 else ""
+            has = "" if changes.whole else changes.since
             upto = changes.next if number == len(parts) - 1 else ""
             removed = map(_field, changes.removed)
             args = [
                 generation,
                 begin,
                 stream,
+                has,
                 upto,
                 len(changes.removed),
                 *removed,

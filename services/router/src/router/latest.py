@@ -37,8 +37,9 @@ Change = Entry | Removal
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a checkpoint does not have yet. `whole`: all entries, whatever it has. It holds up to `next` with them."""
+    """What a checkpoint that holds up to `since` does not have yet; with it, up to `next`. `whole`: all entries, whatever it has."""
 
+    since: int
     next: int
     entries: Sequence[Entry]
     removed: Sequence[bytes]
@@ -63,11 +64,12 @@ class Latest:
 
     # Building -------------------------------------------------------------------------------------------------------
 
-    def begin(self, offset: int, *, whole: bool) -> None:
-        """Load from here on; `whole`: there is no checkpoint, or none of use."""
+    def begin(self, offset: int, *, checkpoint: int | None) -> None:
+        """Load from here on; `checkpoint`: up to which offset there is one, `None` where there is none of use."""
         self._entries.clear()
         self._dirty.clear()
-        self.next, self._whole, self._written = offset, whole, -1 if whole else offset
+        self.next, self._whole = offset, checkpoint is None
+        self._written = checkpoint if checkpoint is not None else -1
 
     def load(self, entries: Iterable[Entry]) -> None:
         """Take what a checkpoint holds."""
@@ -125,11 +127,11 @@ class Latest:
             return None
         whole, self._whole = self._whole, False
         dirty, self._dirty = self._dirty, set()
-        self._written = self.next
+        since, self._written = self._written, self.next
         if whole:
-            return Changes(self.next, list(self._entries.values()), (), whole=True)
+            return Changes(since, self.next, list(self._entries.values()), (), whole=True)
         entries = [self._entries[key] for key in dirty if key in self._entries]
-        return Changes(self.next, entries, [key for key in dirty if key not in self._entries], whole=False)
+        return Changes(since, self.next, entries, [key for key in dirty if key not in self._entries], whole=False)
 
     def not_written(self) -> None:
         """What the checkpoint holds is not known: write all of it the next time."""

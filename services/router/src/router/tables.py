@@ -107,7 +107,7 @@ class Tables:
             found = await self._checkpoints.claim(source, owned.generation)
             end = max(bounds.end, latest.start)
             if found is not None and found.stream == self._ownership.stream(source) and found.offset <= end:
-                latest.begin(max(found.offset, bounds.oldest), whole=False)
+                latest.begin(max(found.offset, bounds.oldest), checkpoint=found.offset)
                 async with aclosing(self._checkpoints.load(source)) as parts:
                     async for entries in parts:
                         latest.load(entries)
@@ -116,7 +116,7 @@ class Tables:
                 log.warning("table_without_checkpoint", source=source, reason="emptied meanwhile")
         except RedisError as error:
             log.warning("table_without_checkpoint", source=source, **describe(error))
-        latest.begin(bounds.oldest, whole=True)
+        latest.begin(bounds.oldest, checkpoint=None)
         return "topic"
 
     async def _read(self, source: Source, latest: Latest) -> None:
