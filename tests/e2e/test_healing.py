@@ -95,6 +95,31 @@ async def test_records_come_back_after_redis_was_emptied_and_go_with_their_conne
     await world.records.until_gone(gone.id)
 
 
+async def test_records_become_true_again_after_redis_was_put_back_to_what_it_was(world: World):
+    kept, gone, redis = await world.held(), await world.held(), world.records.redis
+    saved = {key: f"saved:{key}" for key in await redis.keys()}
+    for key, copy in saved.items():
+        await redis.copy(key, copy)
+    later = await world.held()
+    await gone.client.close()
+
+    async def left() -> bool:
+        return gone.id not in await world.records.connections()
+
+    await eventually(left, "who left is off the record")
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.delete(*(key for key in await redis.keys() if key not in saved.values()))
+        for key, copy in saved.items():
+            pipe.rename(copy, key)
+        await pipe.execute()
+    assert gone.id in await world.records.connections()
+
+    await world.is_delivered(kept, later)
+    await world.records.until_gone(gone.id, limit=WITHIN)
+    for held in (kept, later):
+        await world.until_recorded(held)
+
+
 async def test_stalled_gateway_whose_slot_was_taken_serves_again_when_redis_was_emptied_meanwhile(world: World):
     gateway = await world.system.start_meanwhile("gateway", slot_lease="5s")
     held, redis = await world.held(gateway), world.records.redis
