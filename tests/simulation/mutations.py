@@ -12,11 +12,13 @@ from common.backoff import Backoff
 from gateway.activation import Activation
 from gateway.catching import CatchingUp
 from gateway.positions import Positions
+from gateway.slot import Slots
 from router import bootstrap
 from router.commits import Commits
 from router.passes import Passes
 from router.reaper import Reaper
-from tests.simulation.scenes import answered_by_a_former_owner, emptied_in_between, reaped_and_emptied
+from tests.simulation import scenes
+from tests.simulation.memory_redis import MemoryRedis
 from tests.simulation.world import World
 
 Method = Callable[..., Any]
@@ -85,6 +87,21 @@ def _tell_nobody(_fence: Method) -> Method:
     return nothing
 
 
+def _keep_the_claim(_confirm: Method) -> Method:
+    async def claimed(_slots: Any, lease: Any) -> Any:
+        return lease
+
+    return claimed
+
+
+def _take_any_checkpoint(written: Method) -> Method:
+    def whatever(self: Any, keys: Any, args: Any) -> Any:
+        has = self.read(keys[0], "offset")[0] or ""
+        return written(self, keys, [*args[:3], has, *args[4:]])
+
+    return whatever
+
+
 def _take_any_request(activated: Method) -> Method:
     def whatever(self: Any, room_id: Any, partition: int, request: int) -> None:
         state = self._rooms.get(room_id)
@@ -124,13 +141,19 @@ MUTATIONS = {
     "a repeat not dropped": Mutation(Positions, "advance", _take_repeats_for_new),
     "a stalled owner not fenced": Mutation(Positions, "accept", _hear_former_owners, _STALLS),
     "rooms not asked for again at a takeover": Mutation(
-        Activation, "took_over", _do_nothing, scene=answered_by_a_former_owner
+        Activation, "took_over", _do_nothing, scene=scenes.answered_by_a_former_owner
     ),
     "a cursor told during recovery": Mutation(Positions, "recover", _do_nothing, _STALLS),
     "an activation of an older request taken": Mutation(Activation, "activated", _take_any_request),
     "a Redis taken that was emptied meanwhile": Mutation(
-        bootstrap, "_has_seen", _take_whatever_is_there, scene=emptied_in_between
+        bootstrap, "_has_seen", _take_whatever_is_there, scene=scenes.emptied_in_between
     ),
-    "a gateway not told that its slot was taken": Mutation(Reaper, "_fence", _tell_nobody, scene=reaped_and_emptied),
+    "a gateway not told that its slot was taken": Mutation(
+        Reaper, "_fence", _tell_nobody, scene=scenes.reaped_and_emptied
+    ),
+    "a slot not confirmed": Mutation(Slots, "confirm", _keep_the_claim, scene=scenes.reaped_before_it_reads),
+    "changes written to any checkpoint": Mutation(
+        MemoryRedis, "_written", _take_any_checkpoint, scene=scenes.put_back_between_checkpoints
+    ),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from common import redis_keys
 from tests.simulation.clients import Client
+from tests.simulation.gateways import Gateway
 from tests.simulation.routers import Router
 from tests.simulation.truth import WISHES
 from tests.simulation.world import World
+from tests.support.matcher import Wish
 
 _EMPTIED, _TURNS, _LONG = 12, 24, 200
+_CHECKPOINT = 25
+"""Rounds in which each table's checkpoint is written."""
 _EVENTS = ("liquidations", 0)
 _WISH = next(each for each in WISHES if each.channel == "liquidations" and not each.filters)
+_STATE_WISH = next(each for each in WISHES if each.channel == "prices" and not each.filters)
 
 
 def answered_by_a_former_owner(world: World) -> None:
@@ -79,14 +84,47 @@ def emptied_in_between(world: World) -> None:
 def reaped_and_emptied(world: World) -> None:
     """A gateway stands still for longer than its lease; what is known of that in Redis is lost before it goes on."""
     gateway = world.gateways[0]
-    client = Client(len(world.clients), "nobody", world.truth, world.epochs, by_id=False)
-    world.clients.append(client)
-    client.connect(gateway, world.committed)
-    client.subscribe(_WISH, world.committed, snapshot=False)
+    client = _join(world, gateway, _WISH)
     world.settle(client.is_level, _LONG)
+    _reap_and_empty(world, gateway)
+
+
+def reaped_before_it_reads(world: World) -> None:
+    """The same of a gateway that has claimed its slot and does not read its deliveries yet."""
+    world.step("kill_gateway")
+    gateway = world.gateways[-1] if world.gateways[0].serving else world.gateways[0]
+    _reap_and_empty(world, gateway)
+    _join(world, world.gateways[gateway.lease.slot], _WISH)
+
+
+def _reap_and_empty(world: World, gateway: Gateway) -> None:
     gateway.stalled = True
     world.settle(lambda: world.redis.read(redis_keys.slot(gateway.lease.slot), "gateway") == [""], _LONG)
     world.step("produce")
     world.redis.empty()
     gateway.stalled = False
     world.settle(lambda: False, _TURNS)
+
+
+def put_back_between_checkpoints(world: World) -> None:
+    """Redis comes back as it was some checkpoints ago, and another is written; then all partitions get other owners."""
+    for happens in (world.redis.save, world.redis.restart, lambda: None):
+        for _ in range(_EMPTIED):
+            world.step("produce")
+        world.settle(lambda: False, _CHECKPOINT)
+        happens()
+    before = set(world.routers)
+    while before & set(world.routers):
+        world.step("kill_router")
+    client = _join(world, world.some_gateway(), _STATE_WISH, snapshot=True)
+    world.settle(client.is_level, _LONG)
+
+
+def _join(world: World, gateway: Gateway, wish: Wish, *, snapshot: bool = False) -> Client:
+    """A client, if need be one more than others may connect."""
+    client = Client(len(world.clients), "nobody", world.truth, world.epochs, by_id=False)
+    world.clients.append(client)
+    world.settle(world.everyone_serves, _LONG)
+    client.connect(gateway, world.committed)
+    client.subscribe(wish, world.committed, snapshot=snapshot)
+    return client

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from tests.simulation import scenes
 from tests.simulation.mutations import MUTATIONS, STEADY, Mutation, mutated
-from tests.simulation.scenes import answered_by_a_former_owner, emptied_in_between, reaped_and_emptied
 from tests.simulation.truth import Failure
 from tests.simulation.world import FAULTS, STEPS, World
 
@@ -57,7 +57,16 @@ def test_every_client_gets_exactly_what_it_asked_for_through_any_history(part):
     assert {seed: text for seed in seeds if (text := outcome(seed)) is not None} == {}
 
 
-@pytest.mark.parametrize("scene", [answered_by_a_former_owner, emptied_in_between, reaped_and_emptied])
+@pytest.mark.parametrize(
+    "scene",
+    [
+        scenes.answered_by_a_former_owner,
+        scenes.emptied_in_between,
+        scenes.reaped_and_emptied,
+        scenes.reaped_before_it_reads,
+        scenes.put_back_between_checkpoints,
+    ],
+)
 @pytest.mark.parametrize("seed", range(6))
 def test_what_chance_seldom_draws_loses_nothing(scene, seed):
     world = World(random.Random(seed))
