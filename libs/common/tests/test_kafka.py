@@ -4,7 +4,9 @@ import asyncio
 import itertools
 
 import pytest
+import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.protocol.metadata import MetadataRequest
 from structlog.testing import capture_logs
 
 from common.errors import StartupError
@@ -188,3 +190,22 @@ async def test_commits_of_a_group_are_told_and_none_where_there_are_none(
         known: Commit(0, "words" if servers.kind != "embedded" else ""),
         unknown: None,
     }
+
+
+def test_a_connection_whose_transport_is_closed_is_lost_to_who_sends(kafka):
+    async def send_when_closed() -> None:
+        producer = await kafka.start_producer()
+        try:
+            assert await producer.client.force_metadata_update()
+            connection = next(iter(producer.client._conns.values()))
+            connection._writer.transport.abort()
+            # The transport has closed, and who reads from it is to hear so in the next turn.
+            await asyncio.sleep(0)
+            with pytest.raises(KafkaError, match="the handler is closed"):
+                await connection.send(MetadataRequest([]))
+            async with asyncio.timeout(10):
+                assert await producer.client.force_metadata_update()
+        finally:
+            await producer.stop()
+
+    uvloop.run(send_when_closed())

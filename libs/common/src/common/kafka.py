@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownError, UnsupportedVersionError, for_code
 from aiokafka.helpers import create_ssl_context
 
+from common.closed_transports import lose_closed_connections
 from common.errors import StartupError
 from common.fetch_sessions import FetchSessions
 from common.logs import get_logger
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 log = get_logger("kafka")
+lose_closed_connections()
 
 MAX_RECORD_BYTES = 1_000_000
 """Brokers refuse records over 1 MiB by default (message.max.bytes); ours stay below with their headers."""
