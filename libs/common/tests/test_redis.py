@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import pytest
+import uvloop
 
 from common.redis import RedisConnectionError, RedisError, RedisTimeoutError, connect_redis, load_script
 from common.settings import CommonSettings
@@ -89,3 +90,18 @@ async def test_a_server_that_does_not_answer_is_a_timeout_within_seconds():
         with pytest.raises(RedisTimeoutError):
             await redis.ping()
         released.set()
+
+
+def test_a_connection_whose_transport_is_closed_is_lost_to_who_sends(settings):
+    async def send_when_closed():
+        async with connect_redis(settings) as redis:
+            connection = await redis.connection_pool.get_connection()
+            connection._writer.transport.abort()
+            # The transport has closed, and who reads from it is to hear so in the next turn.
+            await asyncio.sleep(0)
+            with pytest.raises(RedisConnectionError, match="the handler is closed"):
+                await connection.send_command("PING")
+            await redis.connection_pool.release(connection)
+            assert await redis.ping()
+
+    uvloop.run(send_when_closed())

@@ -31,27 +31,32 @@ __all__ = [
 CALL_TIMEOUT_SECONDS = 2.0
 
 
-class _Cancellable(AbstractConnection):
-    """redis-py sends with `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes as the sending ends: the caller would
-    go on as if nobody had cancelled it.
+class _Sending(AbstractConnection):
+    """Two things that redis-py does not see when it sends.
+
+    Its `asyncio.wait_for` loses, in Python 3.11, a cancellation that comes as the sending ends: the caller would go on as if nobody had
+    cancelled it. And what uvloop raises where the transport is closed, `RuntimeError`, is a lost connection.
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         task = asyncio.current_task()
         assert task is not None
         cancellations = task.cancelling()
-        await super().send_packed_command(command, check_health)
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError(f"Connection closed: {error}") from error
         if task.cancelling() > cancellations:
             # Nobody will read the answer to what was sent.
             await self.disconnect(nowait=True)
             raise asyncio.CancelledError
 
 
-class _Plain(_Cancellable, Connection):
+class _Plain(_Sending, Connection):
     """Over TCP."""
 
 
-class _Encrypted(_Cancellable, SSLConnection):
+class _Encrypted(_Sending, SSLConnection):
     """Over TLS."""
 
 
