@@ -193,7 +193,7 @@ async def test_commits_of_a_group_are_told_and_none_where_there_are_none(
 
 
 def test_a_connection_whose_transport_is_closed_is_lost_to_who_sends(kafka):
-    async def send_when_closed():
+    async def send_when_closed() -> None:
         producer = await kafka.start_producer()
         try:
             assert await producer.client.force_metadata_update()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
 import uvloop
@@ -93,9 +94,9 @@ async def test_a_server_that_does_not_answer_is_a_timeout_within_seconds():
 
 
 def test_a_connection_whose_transport_is_closed_is_lost_to_who_sends(settings):
-    async def send_when_closed():
+    async def send_when_closed() -> None:
         async with connect_redis(settings) as redis:
-            connection = await redis.connection_pool.get_connection()
+            connection: Any = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             connection._writer.transport.abort()
             # The transport has closed, and who reads from it is to hear so in the next turn.
             await asyncio.sleep(0)
