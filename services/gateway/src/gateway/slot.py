@@ -70,7 +70,10 @@ class Slots:
         epoch = await self._confirm(
             keys=[redis_keys.slot(claimed.slot)], args=[self._gateway, claimed.epoch, self._held_ms]
         )
-        return Lease(claimed.slot, FencingEpoch(int(epoch))) if epoch is not None else None
+        if epoch is None:
+            log.warning("slot_lost", slot=claimed.slot, epoch=claimed.epoch)
+            return None
+        return Lease(claimed.slot, FencingEpoch(int(epoch)))
 
     async def hold(self, lease: Lease, *, emptied: Callable[[], None]) -> None:
         """Renew until the slot is seen under a newer epoch; returns then. Cancel to stop. `emptied` is called when Redis had lost it."""
