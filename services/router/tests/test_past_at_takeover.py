@@ -15,16 +15,16 @@ async def test_a_replay_that_a_dead_router_began_is_given_whole_by_the_next(outs
     since = await outside.ends("liquidations")
     updates = [{"type": "liquidation", "protocolId": f"p-{n % 50}", "value": n} for n in range(PUBLISHED)]
     published = await outside.publish_all("liquidations", updates)
-    _, request = await gateway.want("liquidations", None, since=since)
+    await gateway.want("liquidations", None, since=since)
     await gateway.until(lambda g: bool(g.items(Replayed)), "the replay has begun", limit=30)
     first.kill()
 
     system.start("router")
-    generation = max(segment.generation for segment, _ in gateway.told)
-    await gateway.repeat(request, "liquidations", None, since=since)
+    # Under a number of its own: what was asked before may be answered as well, when Redis had not heard of it.
+    _, request = await gateway.want("liquidations", None, since=since)
 
     def by_the_next() -> Answer:
-        return Answer.of(request, [(s, item) for s, item in gateway.told if s.generation > generation])
+        return Answer.of(request, gateway.told)
 
     await gateway.until(lambda _: len(by_the_next().activated) == 4, "the next router answers everywhere", limit=60)
     answer = by_the_next()
