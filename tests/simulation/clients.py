@@ -84,11 +84,14 @@ class Client:
         for each in self.subscriptions:
             each.state = State.LEAVING if each.state is State.LEAVING else State.IDLE
 
-    def subscribe(self, wish: Wish, committed: Any, *, snapshot: bool) -> None:
+    def subscribe(
+        self, wish: Wish, committed: Any, *, snapshot: bool = False, since: dict[int, int] | None = None
+    ) -> None:
         if any(each.wish is wish for each in self.subscriptions):
             return
         self._numbers += 1
-        added = Subscription(self._numbers, wish, snapshot=snapshot and wish.channel in STATE)
+        added = Subscription(self._numbers, wish, snapshot=snapshot and wish.channel in STATE, told=since)
+        added.checked = dict(since or {})
         self.subscriptions.append(added)
         self.ask(added, committed)
 

@@ -26,6 +26,7 @@ from gateway.outages import Outages
 from gateway.positions import Positions
 from gateway.protocol.replies import Timing
 from gateway.protocol.session import Profile
+from gateway.recent import Recent
 from gateway.records import Records
 from gateway.reports import Reports
 from gateway.slot import Lease, Slots
@@ -35,6 +36,7 @@ from tests.simulation.loops import Loop
 PATH = "/v2/realtime"
 HEARTBEAT_SECONDS = 1.0
 OUTBOX_BYTES = 6_000
+RECENT_BYTES = 300_000
 _LIMITS = Limits(messages_per_minute=None, subscription_changes_per_minute=None, subscriptions=None)
 
 
@@ -77,10 +79,11 @@ class Gateway:
             timeout=5.0,
         )
         self._interest.written = self.activation.written
+        recent = Recent(RECENT_BYTES)
         self.catching_up = CatchingUp(
-            self._interest, self.activation, positions, partitions=partitions, retry=1.0, timeout=30.0
+            self._interest, self.activation, positions, recent, partitions=partitions, retry=1.0, timeout=30.0
         )
-        self.hub = Hub(self.activation, self.catching_up, positions, clock=clock.monotonic)
+        self.hub = Hub(self.activation, self.catching_up, positions, recent, clock=clock.monotonic)
         self.connections = self._connections(topics)
         self._slots = slots
         self._deliveries = DeliveriesReader(cast(Any, self.kafka), topics, self.hub, clock)

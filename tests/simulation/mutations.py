@@ -12,6 +12,7 @@ from common.backoff import Backoff
 from gateway.activation import Activation
 from gateway.catching import CatchingUp
 from gateway.positions import Positions
+from gateway.recent import Recent, RecentRoom
 from gateway.slot import Slots
 from router import bootstrap
 from router.commits import Commits
@@ -81,6 +82,10 @@ def _do_nothing(_original: Method) -> Method:
     return lambda *_args, **_options: None
 
 
+def _always(_original: Method) -> Method:
+    return lambda *_args: True
+
+
 def _tell_nobody(_fence: Method) -> Method:
     async def nothing(*_args: Any) -> None: ...
 
@@ -111,11 +116,11 @@ def _take_any_request(activated: Method) -> Method:
 
 
 def _forget_what_each_had(replayed: Method) -> Method:
-    def forgetful(self: Any, item: Any, partition: int, *, now: float) -> Any:
+    def forgetful(self: Any, item: Any, partition: int, frame: bytes, *, now: float) -> Any:
         for group in self._asked.values():
             for catch_up in group.members.values():
                 catch_up.had[partition] = -1
-        return replayed(self, item, partition, now=now)
+        return replayed(self, item, partition, frame, now=now)
 
     return forgetful
 
@@ -133,6 +138,7 @@ def _without_jitter(_next: Method) -> Method:
 
 
 _STALLS = {"stall_router": 4, "go_on": 4, "disconnect": 1, "unsubscribe": 3, "subscribe": 4}
+_CALM = {"disconnect": 2}
 STEADY = Mutation(Backoff, "next", _without_jitter)
 """No rule: it lets a seed repeat its history."""
 MUTATIONS = {
@@ -156,4 +162,6 @@ MUTATIONS = {
         MemoryRedis, "_written", _take_any_checkpoint, scene=scenes.put_back_between_checkpoints
     ),
     "replays not filtered by what each had": Mutation(CatchingUp, "replayed", _forget_what_each_had),
+    "what a room was sent kept without what came live": Mutation(Recent, "routed", _do_nothing, _CALM),
+    "what a room was sent given to whoever asks": Mutation(RecentRoom, "covers", _always, _CALM),
 }

@@ -15,7 +15,7 @@ from tests.simulation.routers import Router
 from tests.simulation.stage import SLOTS, Stage
 from tests.simulation.truth import STATE, USERS, WISHES, Failure, invent
 
-CLIENTS = 4
+CLIENTS, FOLLOWERS = 4, 3
 STEPS: Mapping[str, int] = {
     "produce": 14,
     "route": 30,
@@ -23,6 +23,7 @@ STEPS: Mapping[str, int] = {
     "pass_time": 10,
     "connect": 4,
     "reconnect": 6,
+    "follow": 4,
     "subscribe": 2,
     "go_on": 1,
     "read_slowly": 2,
@@ -50,14 +51,16 @@ _QUIET_ROUNDS = 400
 class World(Stage):
     """`chance` decides everything. `faults`: how often each comes, relative to the other steps; some of them all if not given."""
 
-    def __init__(self, chance: random.Random, faults: Mapping[str, int] | None = None) -> None:
+    def __init__(self, chance: random.Random, faults: Mapping[str, float] | None = None) -> None:
         self.happened: Counter[str] = Counter()
         self._acknowledges = chance.choice((0.1, 0.7))
         if faults is None:
-            faults = {name: weight * chance.choice((0, 0, 1, 2)) for name, weight in FAULTS.items()}
+            # Where something happens all the time, nobody comes to be served by what others were sent.
+            often = chance.choice((1, 1, 1, 0.1))
+            faults = {name: weight * often * chance.choice((0, 0, 1, 2)) for name, weight in FAULTS.items()}
         self._names, self._weights = [*STEPS, *faults], [*STEPS.values(), *faults.values()]
         super().__init__(chance)
-        self._produced = 0
+        self._produced = self._followed = 0
         self.settle(lambda: self.everyone_serves() and len(self.broker.committed) == len(self.sources), 60)
         self.connect()
         self.connect()
@@ -142,12 +145,31 @@ class World(Stage):
         self.listen()
 
     def connect(self) -> None:
-        if len(self.clients) < CLIENTS:
+        if sum(1 for each in self.clients if each.number < CLIENTS) < CLIENTS:
             user, by_id = self.chance.choice(USERS), self.chance.random() < 0.5
             client = Client(len(self.clients), user, self.truth, self.epochs, by_id=by_id)
             self.clients.append(client)
             client.connect(self.some_gateway(), self.committed)
             client.subscribe(self.chance.choice(WISHES), self.committed, snapshot=self.chance.random() < 0.3)
+
+    def follow(self) -> None:
+        """Somebody asks for what another has asked for at the same gateway, from the same cursor on."""
+        followers = [each for each in self.clients if each.number >= CLIENTS]
+        if len(followers) >= FOLLOWERS:
+            followers[0].disconnect()
+            self.clients.remove(followers[0])
+        first = self._some_client()
+        if first is None or first.socket is None:
+            return
+        resumed = [each for each in first.subscriptions if each.since is not None]
+        if not resumed:
+            return
+        asked = self.chance.choice(resumed)
+        client = Client(CLIENTS + self._followed, self.chance.choice(USERS), self.truth, self.epochs, by_id=False)
+        self.clients.append(client)
+        client.connect(first.socket.gateway, self.committed)
+        client.subscribe(asked.wish, self.committed, since=dict(asked.since or {}))
+        self._followed += 1
 
     def disconnect(self) -> None:
         if (client := self._some_client()) is not None:

@@ -23,6 +23,7 @@ from gateway.hub import Hub
 from gateway.members import NONE_WAIT, Frames
 from gateway.outbox import Entity
 from gateway.positions import Positions
+from gateway.recent import Recent
 
 STREAM = "k3f9"
 
@@ -128,7 +129,13 @@ class RecordingMember:
 
 
 def hub_of(
-    interest: RecordingInterest, positions: Positions, clock: Clock, *, partitions: int, retry: float = 1.0
+    interest: RecordingInterest,
+    positions: Positions,
+    clock: Clock,
+    recent: Recent | None = None,
+    *,
+    partitions: int,
+    retry: float = 1.0,
 ) -> Hub:
     """A hub of channels with so many partitions, and its parts."""
 
@@ -144,8 +151,9 @@ def hub_of(
         retry=retry,
         timeout=5.0,
     )
-    catching_up = CatchingUp(interest, activation, positions, partitions=count, retry=retry, timeout=30.0)
-    return Hub(activation, catching_up, positions, clock=clock.monotonic)
+    recent = recent or Recent(0)
+    catching_up = CatchingUp(interest, activation, positions, recent, partitions=count, retry=retry, timeout=30.0)
+    return Hub(activation, catching_up, positions, recent, clock=clock.monotonic)
 
 
 def delivery(

@@ -120,6 +120,11 @@ class Activation:
         self._requests += 1
         return self._requests
 
+    def request(self, room_id: RoomId) -> int | None:
+        """Number of the room's latest record: the same as long as it is held without a break, and nothing of it had to be recovered."""
+        state = self._rooms.get(room_id)
+        return state.request if state is not None else None
+
     def is_live(self, room_id: RoomId, partition: int) -> bool:
         """Whether updates of the partition reach the room, with nothing missing before them."""
         state = self._rooms.get(room_id)

@@ -39,6 +39,7 @@ from gateway.interest import InterestRecords
 from gateway.outages import Outages
 from gateway.positions import Positions
 from gateway.protocol.session import Profile
+from gateway.recent import Recent
 from gateway.recorded import RecordedSlot
 from gateway.records import Records
 from gateway.reports import Reports
@@ -207,15 +208,17 @@ def _hub(settings: GatewaySettings, interest: InterestRecords, partitions: Mappi
         timeout=settings.gateway_activation_timeout.total_seconds(),
     )
     interest.written = activation.written
+    recent = Recent(settings.gateway_recent_bytes)
     catching_up = CatchingUp(
         interest,
         activation,
         positions,
+        recent,
         partitions=partitions.__getitem__,
         retry=retry,
         timeout=settings.gateway_replay_timeout.total_seconds(),
     )
-    return Hub(activation, catching_up, positions, clock=clock.monotonic)
+    return Hub(activation, catching_up, positions, recent, clock=clock.monotonic)
 
 
 def _profile(settings: GatewaySettings, positions: Positions, partitions: Mapping[str, int]) -> Profile:

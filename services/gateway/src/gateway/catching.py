@@ -2,7 +2,7 @@
 
 Those who ask for the same room at about the same time are one group, with one interest record: routers replay once for all of them, and
 what a connection had already is dropped here, by its own offsets. Who comes before the first answer, and had all that was not asked for,
-joins those who have asked.
+joins those who have asked; who comes when they have caught up is given what is still here of it (`gateway.recent`).
 
     gathered --(tick)--> asked --(every partition: began, replayed..., activated)--> caught up, a member like the others
                            |  not heard of for `retry`: asked again under the same number
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.cursor import Cursor
-from common.deliveries import Began, Replayed, Verdict
+from common.deliveries import Began, Replayed, Routed, Verdict
 from common.identifiers import RoomId
 from common.rooms import Room
 from gateway.activation import Activation, Interest
 from gateway.members import Member, may_have
 from gateway.positions import Positions
+from gateway.recent import Recent, RecentRoom
 
 
 class Listener(Protocol):
@@ -79,6 +80,8 @@ class Group:
     """Partitions whose live updates reach the group."""
     verdicts: dict[int, int] = field(default_factory=dict)
     oldest: dict[int, int] = field(default_factory=dict)
+    recent: RecentRoom | None = None
+    """Takes what the group is replayed, for those who come later."""
 
     def covers(self, catch_up: CatchUp) -> bool:
         """Whether its answer, of which nothing came yet, has all that this one wants."""
@@ -104,6 +107,7 @@ class CatchingUp:
         interest: Interest,
         activation: Activation,
         positions: Positions,
+        recent: Recent,
         *,
         partitions: Callable[[str], int],
         retry: float,
@@ -112,6 +116,7 @@ class CatchingUp:
         self._interest = interest
         self._activation = activation
         self._positions = positions
+        self._recent = recent
         self._partitions = partitions
         self._retry = retry
         self._timeout = timeout
@@ -127,6 +132,22 @@ class CatchingUp:
     def rooms(self) -> Collection[RoomId]:
         """Rooms in which somebody catches up."""
         return self._rooms.keys()
+
+    def at_hand(self, catch_up: CatchUp, *, now: float) -> list[bytes] | None:
+        """The frames that bring it to where everybody in the room is, all at once; `None` where routers must be asked."""
+        room, had, channel = catch_up.room, catch_up.had, catch_up.room.channel.value
+        recent = self._recent.find(room.id)
+        if recent is None or catch_up.since is None or not recent.covers(had):
+            return None
+        if not recent.stream == catch_up.since.epoch == self._positions.epoch(channel):
+            return None
+        if recent.request != self._activation.request(room.id):
+            # The room was given up, or recovers: something may be missing.
+            return None
+        if any(offset > self._positions.position(channel, partition) for partition, offset in had.items()):
+            return None
+        self._recent.used(recent, now=now)
+        return recent.after(had, catch_up.member)
 
     def begin(self, catch_up: CatchUp, *, now: float) -> None:
         """Ask for it with the next `tick`. The room is held until the connection leaves it."""
@@ -160,6 +181,7 @@ class CatchingUp:
 
     def tick(self, now: float) -> None:
         """Ask for what was gathered, and again for what was not heard of."""
+        self._recent.tick(now)
         gathered, self._gathering = self._gathering, {}
         for kind, group in gathered.items():
             if group.members:
@@ -183,6 +205,7 @@ class CatchingUp:
         self._latest.clear()
         self._answered.clear()
         self._rooms.clear()
+        self._recent.clear()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -191,6 +214,8 @@ class CatchingUp:
         if group is None:
             return
         group.verdicts[partition] = item.verdict
+        if item.verdict != Verdict.REPLAY:
+            self._keep_no_more(group)
         group.oldest[partition] = item.oldest
         channel = group.room.channel.value
         if len(group.verdicts) >= self._partitions(channel):
@@ -206,7 +231,7 @@ class CatchingUp:
                     catch_up.had[partition] = -1
                 catch_up.snapshots.add(partition)
 
-    def replayed(self, item: Replayed, partition: int, *, now: float) -> dict[Member, None]:
+    def replayed(self, item: Replayed, partition: int, frame: bytes, *, now: float) -> dict[Member, None]:
         """Who is to have the frame: each once, whatever number of requests it answers."""
         found: dict[Member, None] = {}
         offset, user = item.offset, item.user
@@ -214,6 +239,8 @@ class CatchingUp:
             group = self._hear(request, now)
             if group is None:
                 continue
+            if group.recent is not None:
+                self._recent.replayed(group.recent, partition, offset, user, frame)
             for member, catch_up in group.members.items():
                 had = catch_up.had
                 if offset > had.get(partition, -1) and (user is None or may_have(member, user, group.room)):
@@ -234,21 +261,27 @@ class CatchingUp:
         for catch_up in group.members.values():
             catch_up.had[partition] = max(catch_up.had.get(partition, -1), offset - 1)
 
-    def live(self, room_id: RoomId, partition: int, offset: int, user: str | None) -> Iterator[Member]:
-        """Those in the room who are live on the partition and have not had this offset; they have it now."""
+    def live(self, room_id: RoomId, partition: int, update: Routed, frame: bytes) -> Iterator[Member]:
+        """Those in the room who are live on the partition and have not had this update; they have it now."""
+        offset, user = update.offset, update.user
         for member, (group, catch_up) in self._rooms.get(room_id, {}).items():
-            if partition in group.joined and offset > catch_up.had.get(partition, -1):
+            if partition not in group.joined:
+                continue
+            if group.recent is not None:
+                self._recent.replayed(group.recent, partition, offset, user, frame)
+            if offset > catch_up.had.get(partition, -1):
                 catch_up.had[partition] = offset
                 if may_have(member, user, group.room):
                     yield member
 
     def took_over(self, channel: str, partition: int) -> None:
         """A room that the new owner does not know is asked for again from the position on; who is behind that asks for itself."""
+        self._recent.drop_channel(channel)
         for group in self._asked.values():
             if group.room.channel.value == channel and not self._activation.is_live(group.room.id, partition):
                 group.joined.discard(partition)
 
-    def settle(self, channel: str, enter: Callable[[Member, Room], None]) -> None:
+    def settle(self, channel: str, enter: Callable[[Member, Room], None], *, now: float) -> None:
         """`enter` those of a channel who have caught up with everybody else, then tell them; they are nobody of ours any more."""
         answered = self._answered.get(channel)
         if not answered:
@@ -260,7 +293,7 @@ class CatchingUp:
             if not _REFUSALS.isdisjoint(group.verdicts.values()):
                 self._refuse(group)
             elif len(group.joined) >= partitions and self._positions.is_level(channel):
-                self._finish(group, enter)
+                self._finish(group, enter, now=now)
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
@@ -303,8 +336,18 @@ class CatchingUp:
 
     def _ask(self, group: Group, now: float) -> None:
         group.asked_at = now
-        since = group.asked = self._since(group) if group.stream is not None else None
-        self._interest.want(group.room, group.request, since=since, stream=group.stream, snapshot=group.snapshot)
+        if group.stream is not None:
+            since = self._since(group)
+            if group.asked is None:
+                group.recent = self._recent.begin(group.room, group.stream, since)
+            elif group.recent is not None and any(
+                partition not in group.joined and not group.recent.reaches(partition, offset)
+                for partition, offset in since.items()
+            ):
+                # Who had the least has left: what follows that is not asked for any more.
+                self._keep_no_more(group)
+            group.asked = since
+        self._interest.want(group.room, group.request, since=group.asked, stream=group.stream, snapshot=group.snapshot)
 
     def _since(self, group: Group) -> dict[int, int]:
         """The least that any of the group had; where they are live, nothing is to be replayed."""
@@ -318,7 +361,11 @@ class CatchingUp:
             least[partition] = min(had, default=-1)
         return least
 
-    def _finish(self, group: Group, enter: Callable[[Member, Room], None]) -> None:
+    def _finish(self, group: Group, enter: Callable[[Member, Room], None], *, now: float) -> None:
+        request = self._activation.request(group.room.id)
+        if group.recent is not None and request is not None:
+            self._recent.goes_live(group.recent, request, now=now)
+            group.recent = None
         for catch_up in self._end(group):
             enter(catch_up.member, group.room)
             catch_up.listener.caught_up(catch_up.frames, snapshot=bool(catch_up.snapshots))
@@ -341,7 +388,13 @@ class CatchingUp:
             self._forget(catch_up.member, group.room)
         return ended
 
+    def _keep_no_more(self, group: Group) -> None:
+        if group.recent is not None:
+            self._recent.drop(group.recent)
+            group.recent = None
+
     def _drop(self, group: Group) -> None:
+        self._keep_no_more(group)
         self._asked.pop(group.request, None)
         self._answered.get(group.room.channel.value, {}).pop(group.request, None)
         kind = (group.room.id, group.stream, group.snapshot)

@@ -99,11 +99,11 @@ class FanOut:
                 several = here.several if several is None else several | here.several
         return count + self._append(several, (frame,)) if several else count
 
-    def to_members(self, members: Collection[Member], frame: bytes) -> int:
+    def to_members(self, members: Collection[Member], *frames: bytes) -> int:
         """For these, after all that waits for their rooms; how many they are."""
         self.spill()
         self._by_member = True
-        return self._append(members, (frame,))
+        return self._append(members, frames)
 
     def may_be_spared(self, frame: bytes, entity: Entity) -> None:
         """A slow connection can do without this frame of the tick when a newer one of the entity follows."""

@@ -27,9 +27,13 @@ from gateway.outbox import Entity
 from gateway.positions import Positions, Source
 from gateway.protocol import replies
 from gateway.protocol.frames import text_frame
+from gateway.recent import Recent
 
 FRAMES_A_PART = 5000
 """Of a delivery, between two chances for other work: 5 ms where each member has frames of its own, as in a replay."""
+
+PART_BYTES = 64 * 1024
+"""Written at a time of what is at hand."""
 
 
 @dataclass(slots=True)
@@ -48,12 +52,19 @@ class Hub:
     """`clock` gives monotonic seconds."""
 
     def __init__(
-        self, activation: Activation, catching_up: CatchingUp, positions: Positions, *, clock: Callable[[], float]
+        self,
+        activation: Activation,
+        catching_up: CatchingUp,
+        positions: Positions,
+        recent: Recent,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self.activation = activation
         self.catching_up = catching_up
         self.positions = positions
         self.counts = Counts()
+        self._recent = recent
         self._clock = clock
         self._rooms: dict[RoomId, HubRoom] = {}
         self._users: dict[str, set[Member]] = {}
@@ -95,7 +106,28 @@ class Hub:
     def catch_up(self, catch_up: CatchUp) -> None:
         """Give a connection what it missed of a room, then make it a member; it is none meanwhile, also if it was one."""
         self.leave(catch_up.member, catch_up.room)
-        self.catching_up.begin(catch_up, now=self._clock())
+        now = self._clock()
+        frames = self.catching_up.at_hand(catch_up, now=now)
+        if frames is None:
+            self.catching_up.begin(catch_up, now=now)
+        else:
+            self.activation.hold(catch_up.room, now=now)
+            self._give(catch_up, frames)
+
+    def _give(self, catch_up: CatchUp, frames: Sequence[bytes]) -> None:
+        member, room = catch_up.member, catch_up.room
+        self._enter(member, room)
+        member.catching_up += 1
+        catch_up.listener.begun()
+        here = self._rooms.get(room.id)
+        if here is not None and member in here.members:
+            # It was not closed meanwhile.
+            for part in _parts(frames):
+                # What a slow connection does not take at once is to wait as frames that it shares with others.
+                member.flush({})
+                self.counts.frames += len(part) * self.fan_out.to_members((member,), *part)
+            catch_up.listener.caught_up(len(frames), snapshot=False)
+        member.catching_up -= 1
 
     def _enter(self, member: Member, room: Room) -> None:
         here = self._rooms.get(room.id)
@@ -180,7 +212,7 @@ class Hub:
                     self._replay(item, partition)
                 case _:
                     self._activate(item, channel, partition, source)
-        self.catching_up.settle(channel, self._enter)
+        self.catching_up.settle(channel, self._enter, now=self._clock())
 
     def _activate(self, item: Activated | Began | TookOver, channel: str, partition: int, source: Source) -> None:
         now = self._clock()
@@ -206,11 +238,17 @@ class Hub:
             self.counts.updates += 1
         else:
             self.counts.repeats += 1
-        if fresh and update.user is None and not source.recovering and not self.catching_up.rooms:
-            if rooms := self._found(update.rooms):
-                self.counts.frames += self.fan_out.to_rooms(rooms, self._frame(update, channel, partition))
-        elif members := self._chosen(update, partition, source, fresh=fresh):
-            self._send_each(members, self._frame(update, channel, partition))
+        frame: bytes | None = None
+        if not fresh or update.user is not None or source.recovering or self.catching_up.rooms:
+            frame = self._frame(update, channel, partition)
+            if members := self._chosen(update, partition, source, frame, fresh=fresh):
+                self._send_each(members, frame)
+        elif rooms := self._found(update.rooms):
+            frame = self._frame(update, channel, partition)
+            self.counts.frames += self.fan_out.to_rooms(rooms, frame)
+        if self._recent.rooms:
+            frame = frame or text_frame(update.body)
+            self._recent.routed(update.rooms, partition, update.offset, update.user, frame)
 
     def _found(self, room_ids: Sequence[str]) -> Sequence[HubRoom]:
         if len(room_ids) == 1:
@@ -225,7 +263,9 @@ class Hub:
             self.fan_out.may_be_spared(frame, Entity(channel, partition, update.key, update.offset))
         return frame
 
-    def _chosen(self, update: Routed, partition: int, source: Source, *, fresh: bool) -> Collection[Member]:
+    def _chosen(
+        self, update: Routed, partition: int, source: Source, frame: bytes, *, fresh: bool
+    ) -> Collection[Member]:
         """Who may have it where not everybody may: private updates, repeats, rooms that recover, connections that catch up."""
         found: dict[Member, None] = {}
         for room_id in map(RoomId, update.rooms):
@@ -234,7 +274,7 @@ class Hub:
             if fresh and (here := self._rooms.get(room_id)) is not None:
                 found.update(dict.fromkeys(self._permitted(here, update.user)))
             if room_id in self.catching_up.rooms:
-                found.update(dict.fromkeys(self.catching_up.live(room_id, partition, update.offset, update.user)))
+                found.update(dict.fromkeys(self.catching_up.live(room_id, partition, update, frame)))
         return found
 
     def _permitted(self, here: HubRoom, user: str | None) -> Iterable[Member]:
@@ -243,13 +283,14 @@ class Hub:
         return (member for member in self._users.get(user, ()) if member in here.members)
 
     def _replay(self, item: Replayed, partition: int) -> None:
-        found = self.catching_up.replayed(item, partition, now=self._clock())
+        frame = text_frame(item.body)
+        found = self.catching_up.replayed(item, partition, frame, now=self._clock())
         for room_id, request in item.answers:
             recovered = self.activation.recovered(RoomId(room_id), partition, request, item.offset)
             if recovered and (here := self._rooms.get(RoomId(room_id))) is not None:
                 found.update(dict.fromkeys(self._permitted(here, item.user)))
         if found:
-            self._send_each(found, text_frame(item.body))
+            self._send_each(found, frame)
 
     def _send_each(self, members: Collection[Member], frame: bytes) -> None:
         self.counts.frames += self.fan_out.to_members(members, frame)
@@ -297,3 +338,13 @@ class Hub:
     @property
     def members(self) -> Collection[Member]:
         return self._everyone
+
+
+def _parts(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Of some `PART_BYTES` each."""
+    begin, size = 0, 0
+    for end, frame in enumerate(frames, 1):
+        size += len(frame)
+        if size >= PART_BYTES or end == len(frames):
+            yield frames[begin:end]
+            begin, size = end, 0

@@ -66,10 +66,12 @@ class FrameSender(asyncio.Protocol):
         """A reply or push, after the updates that wait."""
         # A cursor in the reply counts the updates of this tick as sent.
         self.owner.hub.fan_out.spill()
-        self.flush({})
         if self._outbox is None:
-            self._transport.write(frame)
+            frames, self.frames = self.frames, NONE_WAIT
+            self.sent += len(frames)
+            self._transport.write(b"".join((*frames, frame)) if frames else frame)
         else:
+            self.flush({})
             self._queue(self._outbox, (frame,), {})
 
     def drop(self) -> None:

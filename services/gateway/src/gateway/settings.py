@@ -66,6 +66,11 @@ class GatewaySettings(CommonSettings):
         ge=1024,
         description="bytes that may wait for a connection while it gets a replay or a snapshot",
     )
+    gateway_recent_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=0,
+        description="bytes of replays and what followed them, kept for others who ask for the same a little later",
+    )
     gateway_replay_timeout: Duration = Field(
         seconds("30s"), description="a replay of which nothing was heard for this long fails"
     )
