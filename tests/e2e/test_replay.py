@@ -36,6 +36,29 @@ async def test_what_was_missed_comes_first_at_another_gateway_and_live_updates_g
     assert [each for _channel, each in after.update_ids] == [each.id for each in (*missed[10:], live)]
 
 
+async def test_what_others_of_the_room_were_just_given_no_router_is_asked_for(
+    connect: Connect, producer: Producer, system: System
+):
+    protocol = unique("protocol")
+    filters = {"protocolIds": [protocol]}
+    cursor = (await begin(await connect(), "liquidations", filters))["cursor"]
+    published = [await producer.publish(update("liquidations", protocolId=protocol)) for _ in range(5)]
+    first = await connect(gateway=system.gateways[1])
+    await begin(first, "liquidations", filters, since=cursor)
+    await first.expect("replay_end")
+    published.append(await producer.publish(update("liquidations", protocolId=protocol)))
+    await first.expect_updates(published[-1])
+    passes = sum(router.count("router_replay_passes_total") for router in system.running("router"))
+    second = await connect(gateway=system.gateways[1])
+    await begin(second, "liquidations", filters, since=cursor)
+    end = await second.expect("replay_end")
+    published.append(await producer.publish(update("liquidations", protocolId=protocol)))
+    await second.expect_updates(published[-1])
+    assert end["count"] == 6
+    assert [each for _channel, each in second.update_ids] == [each.id for each in published]
+    assert sum(router.count("router_replay_passes_total") for router in system.running("router")) == passes
+
+
 async def test_a_cursor_of_a_heartbeat_leaves_nothing_to_replay(connect: Connect, producer: Producer):
     protocol = unique("protocol")
     client = await connect()

@@ -57,6 +57,7 @@ class Client:
         self.subscriptions: list[Subscription] = []
         self.was_slow = False
         self._numbers = 0
+        self._wished: list[Wish] = []
         self._got: set[Place] = set()
         self._here: set[Place] = set()
         self._frames = self._conflated = 0
@@ -93,6 +94,7 @@ class Client:
         added = Subscription(self._numbers, wish, snapshot=snapshot and wish.channel in STATE, told=since)
         added.checked = dict(since or {})
         self.subscriptions.append(added)
+        self._wished.append(wish)
         self.ask(added, committed)
 
     def ask(self, what: Subscription, committed: Any) -> None:
@@ -211,7 +213,7 @@ class Client:
     def _may_repeat(self, channel: str, partition: int) -> bool:
         """Whether one subscription may get what another one of the connection has had."""
         recovered = self.socket is not None and (channel, partition) in self.socket.gateway.recovered
-        behind = (State.ASKING, State.CATCHING_UP)
+        behind = (State.ASKING, State.CATCHING_UP, State.LEAVING)
         return recovered or any(each.wish.channel == channel and each.state in behind for each in self.subscriptions)
 
     def _check_one(self, name: str, what: Subscription, partition: int, offset: int, _produced: Produced) -> None:
@@ -345,7 +347,8 @@ class Client:
             text = f"was told {channel} {partition}:{upto} and misses {partition}:{offset}"
             if not self.was_slow or channel not in STATE:
                 raise self.fail(text)
-            wishes = [each.wish for each in self.subscriptions if each.wish.channel == channel]
+            # Also by what a subscription brought that it has given up since.
+            wishes = [wish for wish in self._wished if wish.channel == channel]
             if not self._truth.is_superseded(wishes, self.user, partition, offset):
                 raise self.fail(text)
             what.spared.add((partition, offset))

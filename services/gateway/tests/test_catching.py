@@ -241,6 +241,33 @@ def test_a_cursor_ahead_of_the_stream_is_refused(world):
     assert told.words == ["refused"]
 
 
+def test_who_had_more_at_another_gateway_than_came_here_gets_none_of_it_again(world):
+    """The partition's new owner has been told of what it begins with, and has not come as far."""
+    live = world.live()
+    world.deliver(*(routed(offset, BTC) for offset in range(3)))
+    (ahead, told), (behind, other) = world.resume({0: 4}), world.resume({0: 1})
+    world.tick()
+    world.answer(2, upto=3)
+    assert (told.words, other.words) == (["begun"], ["begun", "replay 1"])
+    world.deliver(routed(3, BTC), routed(4, BTC))
+    assert told.words == ["begun", "replay 0"]
+    world.deliver(routed(5, BTC))
+    assert (ahead.got, behind.got) == (["5"], ["2", "3", "4", "5"])
+    assert live.got == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_a_cursor_ahead_of_the_stream_is_refused_also_where_others_ask_for_less(world):
+    world.live()
+    world.deliver(*(routed(offset, BTC) for offset in range(3)))
+    (_, told), (_, other) = world.resume({0: 99}), world.resume({0: 1})
+    world.tick()
+    world.answer(2, upto=3)
+    world.tick(1)
+    assert (world.ask().since, told.words, other.words) == ({0: 99}, ["begun"], ["begun", "replay 1"])
+    world.answer(upto=3, verdict=Verdict.FUTURE)
+    assert told.words == ["begun", "refused"]
+
+
 def test_an_expired_cursor_takes_nobody_elses_replay(world):
     (_, old), (member, fresh) = world.resume({0: 3}), world.resume({0: 87})
     world.tick()

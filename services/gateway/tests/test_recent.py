@@ -151,6 +151,19 @@ def test_who_asks_for_something_else_is_answered_by_routers(world, since, option
     assert asked_of_routers(world) == 1
 
 
+def test_a_replay_from_the_start_hides_no_gap_of_a_cursor():
+    """It begins with what is held: who had less than what was before that has to be told."""
+    world = World()
+    world.resume({})
+    world.tick()
+    world.activate(9)
+    world.answer(6, 8, upto=9, oldest=5)
+    assert came(world, {}) == (["6", "8"], ["begun", "replay 2"])
+    assert came(world, {0: 4})[0] == ["6", "8"]
+    world.resume({0: 3})
+    assert asked_of_routers(world) == 1
+
+
 @pytest.mark.parametrize("verdict", [Verdict.SNAPSHOT, Verdict.EXPIRED])
 def test_what_is_not_all_that_follows_a_cursor_is_not_kept(verdict):
     world = World()

@@ -144,7 +144,7 @@ class CatchingUp:
         if recent.request != self._activation.request(room.id):
             # The room was given up, or recovers: something may be missing.
             return None
-        if any(offset > self._positions.position(channel, partition) for partition, offset in had.items()):
+        if self._is_ahead(catch_up):
             return None
         self._recent.used(recent, now=now)
         return recent.after(had, catch_up.member)
@@ -216,6 +216,8 @@ class CatchingUp:
         group.verdicts[partition] = item.verdict
         if item.verdict != Verdict.REPLAY:
             self._keep_no_more(group)
+        elif group.recent is not None:
+            group.recent.begins(partition, item.oldest)
         group.oldest[partition] = item.oldest
         channel = group.room.channel.value
         if len(group.verdicts) >= self._partitions(channel):
@@ -304,6 +306,11 @@ class CatchingUp:
         group.heard_at = now
         return group
 
+    def _is_ahead(self, catch_up: CatchUp) -> bool:
+        """Whether it had something that has not come here."""
+        position, channel = self._positions.position, catch_up.room.channel.value
+        return any(offset > position(channel, partition) for partition, offset in catch_up.had.items())
+
     def _gather(self, catch_up: CatchUp, now: float) -> None:
         room, stream = catch_up.room, catch_up.since.epoch if catch_up.since is not None else None
         kind = (room.id, stream, catch_up.snapshot)
@@ -356,9 +363,10 @@ class CatchingUp:
         for partition in range(self._partitions(channel)):
             had = [catch_up.had.get(partition, -1) for catch_up in group.members.values()]
             source = self._positions.source(channel, partition)
-            if partition in group.joined and source.progress >= source.position:
-                had = [source.position]
             least[partition] = min(had, default=-1)
+            if partition in group.joined and source.progress >= source.position:
+                # Whose cursor is beyond that is asked for with it, and refused if nothing is there.
+                least[partition] = max(least[partition], source.position)
         return least
 
     def _finish(self, group: Group, enter: Callable[[Member, Room], None], *, now: float) -> None:
@@ -366,7 +374,11 @@ class CatchingUp:
         if group.recent is not None and request is not None:
             self._recent.goes_live(group.recent, request, now=now)
             group.recent = None
-        for catch_up in self._end(group):
+        # Another gateway may have come further: who was there waits for what it has had to go by.
+        ready = [catch_up for catch_up in group.members.values() if not self._is_ahead(catch_up)]
+        for catch_up in ready:
+            self._forget(catch_up.member, group.room)
+        for catch_up in ready:
             enter(catch_up.member, group.room)
             catch_up.listener.caught_up(catch_up.frames, snapshot=bool(catch_up.snapshots))
 

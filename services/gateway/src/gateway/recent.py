@@ -20,9 +20,9 @@ _OVERHEAD_BYTES, _PARTITION_BYTES = 150, 100
 
 
 class RecentRoom:
-    """All updates of one room after `since` (partition -> offset) in one stream, as frames."""
+    """All updates of one room after `since` (partition -> offset) in one stream, as frames; after -1, all that was held."""
 
-    __slots__ = ("_frames", "_had", "request", "room", "since", "size", "stream", "used_at")
+    __slots__ = ("_frames", "_had", "_oldest", "request", "room", "since", "size", "stream", "used_at")
 
     def __init__(self, room: Room, stream: str, since: Mapping[int, int]) -> None:
         self.room = room
@@ -33,7 +33,12 @@ class RecentRoom:
         self.size = _PARTITION_BYTES * len(since)
         self.used_at = 0.0
         self._had = dict(since)
+        self._oldest: dict[int, int] = {}
         self._frames: list[tuple[int, int, str | None, bytes]] = []
+
+    def begins(self, partition: int, oldest: int) -> None:
+        """The first offset that the partition held when it was replayed."""
+        self._oldest[partition] = max(oldest, self._oldest.get(partition, 0))
 
     def reaches(self, partition: int, offset: int) -> bool:
         return self._had.get(partition, -1) >= offset
@@ -50,7 +55,10 @@ class RecentRoom:
 
     def covers(self, had: Mapping[int, int]) -> bool:
         """Whether it has all that follows what somebody had."""
-        return all(had.get(partition, -1) >= offset for partition, offset in self.since.items())
+        return all(
+            offset <= (begin := had.get(partition, -1)) and not 0 <= begin < self._oldest.get(partition, 0) - 1
+            for partition, offset in self.since.items()
+        )
 
     def after(self, had: Mapping[int, int], member: Member) -> list[bytes]:
         """The frames that follow what the member had, but for those that are private to others."""
