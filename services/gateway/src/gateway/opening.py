@@ -10,6 +10,10 @@ from websockets.server import ServerProtocol
 
 from gateway.handshake import Handshake, Networks, read_handshake
 
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -33,6 +37,11 @@ class Openings:
         if handshake.path != self._path:
             missing = self._protocol.reject(404, f"WebSockets are at {self._path}\n")
             return Answer(missing.serialize(), None)
-        response = self._protocol.accept(request)
-        self._protocol.handshake_exc = None
-        return Answer(response.serialize(), handshake if response.status_code == 101 else None)
+        try:
+            accept, _extensions, _subprotocol = self._protocol.process_request(request)
+        except Exception:  # noqa: BLE001 - whatever it is, `accept` comes to it as well, and says what is wrong
+            refusal = self._protocol.accept(request)
+            self._protocol.handshake_exc = None
+            return Answer(refusal.serialize(), None)
+        # `accept` takes as long again to put the same together, with a date, which such a response need not have.
+        return Answer(_SWITCHING % accept.encode(), handshake)
