@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from common.deliveries import Activated, Began, Progress, Replayed, TookOver, Verdict
+from gateway.outbox import Entity
 from gateway.recent import Recent
 from services.gateway.tests.catching import BTC, ETH, World, replayed
 from services.gateway.tests.roles import STREAM, RecordingMember, delivery, routed, tokens
@@ -123,6 +126,16 @@ def test_much_of_it_is_written_in_parts():
     world.hub.flush()
     assert [len(write) for write in member.writes if write] == [5, 2]
     assert (b"".join(member.joined).count(b" 6"), told.words) == (1, ["begun", "replay 7"])
+
+
+def test_a_connection_that_cannot_take_it_gets_no_more_of_it(world):
+    class Overflowing(RecordingMember):
+        def flush(self, entities: Mapping[int, Entity]) -> None:
+            world.hub.unregister(self, [BTC])
+
+    member = Overflowing()
+    told = world.again(member, {0: 1})
+    assert (told.words, member.frames, member.rooms, member.catching_up) == (["begun"], [], 0, 0)
 
 
 def test_a_connection_that_ends_at_the_first_word_is_nowhere(world):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.protocol.frames import text_frame
 from gateway.protocol.session import State
 from gateway.websocket import WebSocket
 from services.gateway.tests.roles import room, tokens
@@ -314,6 +315,28 @@ async def test_a_slow_reader_is_bounded_and_closed_and_nobody_else_notices():
         assert (told[-1], code) == ("slow_consumer", 4003)
         got = [each.json["id"] for each in seen[:-2]]
         assert got == [f"0:{n}" for n in range(len(got))]
+
+
+async def test_a_reply_behind_more_than_may_wait_is_not_sent_and_ends_the_connection_alone():
+    async with running(gateway_outbox_bytes=64 * 1024) as gateway:
+        fast = await gateway.connect()
+        wire, slow = await opened(gateway), gateway.connections[-1]
+        narrow(slow)
+        await wire.subscribe(channel="prices", filters={"tokenIds": ["btc"]})
+        number = 0
+        while slow._outbox is None:
+            gateway.publish(BTC, update(number, size=8000))
+            number += 1
+            await asyncio.sleep(0)
+        frames = [text_frame(update(number + n, size=8000)) for n in range(20)]
+        slow.owner.hub.fan_out.to_members((slow,), *frames)
+        slow.push(b'{"type":"late"}')
+        assert slow.close_code == 4003
+        told, code = ended(await wire.end())
+        assert (told[-1], code) == ("slow_consumer", 4003)
+        await fast.subscribe("prices", {"tokenIds": ["btc"]})
+        gateway.publish(BTC, update(number, size=10))
+        await fast.expect_number_of_updates(1)
 
 
 def narrow(connection: WebSocket) -> None:

@@ -119,13 +119,13 @@ class Hub:
         self._enter(member, room)
         member.catching_up += 1
         catch_up.listener.begun()
-        here = self._rooms.get(room.id)
-        if here is not None and member in here.members:
-            # It was not closed meanwhile.
-            for part in _parts(frames):
-                # What a slow connection does not take at once is to wait as frames that it shares with others.
-                member.flush({})
-                self.counts.frames += len(part) * self.fan_out.to_members((member,), *part)
+        for part in _parts(frames):
+            # What a slow connection does not take at once is to wait as frames that it shares with others.
+            member.flush({})
+            if not self._is_in(member, room):
+                break
+            self.counts.frames += len(part) * self.fan_out.to_members((member,), *part)
+        if self._is_in(member, room):
             catch_up.listener.caught_up(len(frames), snapshot=False)
         member.catching_up -= 1
 
@@ -139,6 +139,11 @@ class Hub:
             return
         self.fan_out.spill()
         here.add(member)
+
+    def _is_in(self, member: Member, room: Room) -> bool:
+        """What it was told, or could not take, may have ended the connection."""
+        here = self._rooms.get(room.id)
+        return here is not None and member in here.members
 
     def leave(self, member: Member, room: Room) -> None:
         here = self._rooms.get(room.id)

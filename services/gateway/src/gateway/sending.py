@@ -66,13 +66,12 @@ class FrameSender(asyncio.Protocol):
         """A reply or push, after the updates that wait."""
         # A cursor in the reply counts the updates of this tick as sent.
         self.owner.hub.fan_out.spill()
+        frames, self.frames = self.frames, NONE_WAIT
+        self.sent += len(frames)
         if self._outbox is None:
-            frames, self.frames = self.frames, NONE_WAIT
-            self.sent += len(frames)
             self._transport.write(b"".join((*frames, frame)) if frames else frame)
         else:
-            self.flush({})
-            self._queue(self._outbox, (frame,), {})
+            self._queue(self._outbox, (*frames, frame), {})
 
     def drop(self) -> None:
         """Nothing of what waits is to be sent any more."""
