@@ -10,7 +10,7 @@ from common.clock import ManualClock
 from common.cursor import Cursor
 from common.deliveries import Activated, Began, Item, Replayed, Verdict
 from common.rooms import Room
-from gateway.catching import CatchUp
+from gateway.catch_ups import CatchUp
 from gateway.positions import Positions
 from gateway.recent import Recent
 from services.gateway.tests.roles import (

@@ -20,7 +20,8 @@ from common.deliveries import (
 from common.identifiers import RoomId
 from common.rooms import Room
 from gateway.activation import Activation, Waiting
-from gateway.catching import CatchingUp, CatchUp
+from gateway.catch_ups import CatchUp
+from gateway.catching import CatchingUp
 from gateway.fan_out import FanOut, HubRoom
 from gateway.members import Member
 from gateway.outbox import Entity
@@ -141,7 +142,7 @@ class Hub:
         here.add(member)
 
     def _is_in(self, member: Member, room: Room) -> bool:
-        """What it was told, or could not take, may have ended the connection."""
+        """Whether it still is a member: what it was told, or could not take, may have ended it."""
         here = self._rooms.get(room.id)
         return here is not None and member in here.members
 

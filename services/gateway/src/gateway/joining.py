@@ -11,7 +11,7 @@ from common.cursor import Cursor
 from common.errors import ErrorCode
 from common.rooms import Room
 from gateway.activation import Waiting
-from gateway.catching import CatchUp as CatchingConnection
+from gateway.catch_ups import CatchUp as CatchingConnection
 from gateway.protocol.effects import CatchUp, Effect, Join
 from gateway.protocol.session import State
 
@@ -55,7 +55,7 @@ def cancel_all(connection: WebSocket) -> None:
 
 
 class Replaying:
-    """`gateway.catching.Listener` of one subscribe."""
+    """`gateway.catch_ups.Listener` of one subscribe."""
 
     __slots__ = ("_connection", "_room", "_ticket")
 
