@@ -145,9 +145,11 @@ class World(Stage):
         self.listen()
 
     def connect(self) -> None:
-        if sum(1 for each in self.clients if each.number < CLIENTS) < CLIENTS:
+        # Followers have numbers of their own.
+        number = sum(each.number < CLIENTS for each in self.clients)
+        if number < CLIENTS:
             user, by_id = self.chance.choice(USERS), self.chance.random() < 0.5
-            client = Client(len(self.clients), user, self.truth, self.epochs, by_id=by_id)
+            client = Client(number, user, self.truth, self.epochs, by_id=by_id)
             self.clients.append(client)
             client.connect(self.some_gateway(), self.committed)
             client.subscribe(self.chance.choice(WISHES), self.committed, snapshot=self.chance.random() < 0.3)
